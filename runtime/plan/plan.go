@@ -8,6 +8,8 @@
 package plan
 
 import (
+	"strings"
+
 	"github.com/nnc-go/nnc/runtime/hostop"
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
@@ -47,10 +49,12 @@ const (
 	BufWeight                // in the weights, at Offset
 	BufInput                 // the caller's input Index
 	BufOutput                // the caller's output Index
-	BufHeap                  // allocated by the step First: size depends on data
+	BufHeap                  // outside the arena: size depends on data, known when a step writes it
 )
 
-// Buf is a buffer. Steps First to Last (inclusive) use it. With BufArena, Offset is its place in the
+// Buf is a buffer. Steps First to Last (inclusive) use it; a buffer that a loop touches is in use
+// during the whole loop. Before a step that uses an output or a heap buffer, the executor makes it at
+// least Bytes long. With BufArena, Offset is its place in the
 // arena if the whole plan is static (Plan.ArenaSize >= 0); otherwise the executor lays the arena out
 // by the same rule once per distinct input shapes.
 type Buf struct {
@@ -62,8 +66,9 @@ type Buf struct {
 	Name        string // the value it holds, for dumps
 }
 
-// TensorRef is a buffer seen as a tensor. Strings and sequences live in boxes: Box >= 0 is an index
-// into the call's table of Go values, and Buf is -1.
+// TensorRef is a buffer seen as a tensor. Strings and containers live in boxes: Box >= 0 is an index
+// into the call's table of Go values, and Buf is -1. Both are -1 for an absent operand and for a
+// result that nobody uses.
 type TensorRef struct {
 	Buf   int32
 	Box   int32
@@ -94,7 +99,7 @@ type StepKind uint8
 const (
 	StepKernel  StepKind = iota // run kernel Kernel over [0, Par) in chunks of at least Grain iterations
 	StepHost                    // call Host on In, Out
-	StepEval                    // compute the slots [A, B) again
+	StepEval                    // compute the slots [A, B) again, to the last one where B < 0
 	StepBind                    // slot A = element B of integer tensor In[0]
 	StepSetSlot                 // slot A = slot B
 	StepJump                    // continue at step A
@@ -118,7 +123,9 @@ type Step struct {
 	In     []TensorRef
 	Out    []TensorRef
 	Attrs  hostop.Attrs
-	// Fresh lists the slots of result dimensions that Host determines, for each Out, -1 where the dimension is known.
+	// Fresh lists the slots of result dimensions that Host determines, for each Out, -1 where the
+	// dimension is known; nil where all are. When it has bound any, the executor computes all slots
+	// that follow again.
 	Fresh [][]Slot
 	// Flops and MemBytes per run, for profiles; slots, -1 when unknown.
 	Flops, MemBytes Slot
@@ -126,8 +133,15 @@ type Step struct {
 
 // IO is an input or output of the model.
 type IO struct {
-	Name  string
+	Name string
+	// DType is Invalid for a container (a sequence, map or optional).
 	DType tensor.DType
+	// Type is the type of a container as text ("seq<f32[?]>"); "" for a tensor.
+	Type string
+	// Optional: the input may be absent, and is then nil in its box.
+	Optional bool
+	// Box is the box of strings and containers. It means nothing for other types.
+	Box int32
 	// Shape gives the dimensions as slots. For an input, a slot that is SlotInput of this very
 	// dimension is free; any other is a check.
 	Shape []Slot
@@ -135,6 +149,19 @@ type IO struct {
 	Dims []string
 	// Default is the buffer of the default value of an optional input, -1 for none.
 	Default int32
+	// DefaultShape is the shape of that value; nil where Shape is constant.
+	DefaultShape []int64
+}
+
+// Boxed reports whether the value lives in a box and not in a buffer.
+func (io *IO) Boxed() bool { return io.DType == tensor.String || io.DType == tensor.Invalid }
+
+// TypeString gives the type as people read it: "f32[N,3,224,224]".
+func (io *IO) TypeString() string {
+	if io.Type != "" {
+		return io.Type
+	}
+	return io.DType.String() + "[" + strings.Join(io.Dims, ",") + "]"
 }
 
 // Plan is a compiled model without its machine code and weights.
