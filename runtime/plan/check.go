@@ -171,7 +171,9 @@ func (c *checker) step(i int, s *Step) {
 
 func (c *checker) kernel(s *Step, what string) {
 	c.want(s.Kernel >= 0 && int(s.Kernel) < len(c.p.Kernels), "%s: no kernel %d of %d", what, s.Kernel, len(c.p.Kernels))
-	c.slot(s.Par, what)
+	for _, p := range s.Par {
+		c.slot(p, what)
+	}
 	for _, a := range s.Args {
 		if a.Kind == ArgSlot {
 			c.slot(a.N, what)

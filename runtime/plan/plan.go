@@ -107,6 +107,7 @@ const (
 	StepJumpLt                  // continue at step Grain unless slot A < slot B
 	StepCheck                   // fail unless slot A == slot B; Name says what they are
 	StepFail                    // fail with the message Name
+	StepAlloc                   // allocate heap buffer A at its present size (results of If, whose first writer varies)
 )
 
 // Step is one instruction of the plan.
@@ -115,7 +116,8 @@ type Step struct {
 	Name   string // ops and ONNX nodes it computes
 	Kernel int32
 	Args   []Arg
-	Par    Slot
+	// Par is the number of parallel iterations: one slot, or one for each level of the program.
+	Par    []Slot
 	Grain  int64
 	A, B   int32
 	Host   hostop.Func
