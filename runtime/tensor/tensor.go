@@ -121,3 +121,13 @@ func ShapeString(shape []int64) string {
 	b.WriteByte(']')
 	return b.String()
 }
+
+// IsAligned reports whether b starts at a multiple of the size of d's elements (of half of it for
+// complex numbers), as View and kernels need. Empty b always does.
+func IsAligned(b []byte, d DType) bool {
+	size := uintptr(max(d.Size(), 1))
+	if d.Class() == ClassComplex {
+		size /= 2
+	}
+	return len(b) == 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%size == 0
+}
