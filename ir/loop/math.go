@@ -217,7 +217,8 @@ func (b *Builder) Pow(x, y *Value) *Value {
 	neg := b.And(b.Cmp(LT, x, b.Float(ft, 0)), b.Not(whole))
 	neg = b.And(neg, b.Cmp(NE, a, b.Float(ft, math.Inf(1))))
 	r = b.Select(neg, b.Float(ft, math.NaN()), r)
-	// A NaN of either operand is in t and so in r. What is 1 whatever the other operand is:
+	r = b.Select(b.Cmp(EQ, x, x), r, x) // a NaN of y is in t and so in r
+	// What is 1 whatever the other operand is:
 	one := b.Float(ft, 1)
 	mone := b.And(b.Cmp(EQ, a, one), b.Cmp(EQ, b.Unary(OpAbs, y), b.Float(ft, math.Inf(1))))
 	fixed := b.Or(b.Or(b.Cmp(EQ, x, one), b.Cmp(EQ, y, b.Float(ft, 0))), mone)
