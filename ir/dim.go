@@ -235,21 +235,21 @@ func (d Dim) Max(e Dim) Dim { return d.pick(e, DimMax) }
 func (d Dim) Min(e Dim) Dim { return d.pick(e, DimMin) }
 
 func (d Dim) pick(e Dim, op DimOp) Dim {
-	if diff := d.Sub(e); diff.IsConst() { // also when both are symbolic but a constant apart
-		if (diff.c >= 0) == (op == DimMax) {
+	diff := d.Sub(e)
+	if diff.NonNegative() { // d is evidently the larger
+		if op == DimMax {
 			return d
 		}
 		return e
 	}
-	if d.String() > e.String() {
-		d, e = e, d
-	}
-	// 0 is below every expression that has no negative part.
-	if d.Is(0) && e.NonNegative() {
+	if diff.MulInt(-1).NonNegative() {
 		if op == DimMax {
 			return e
 		}
 		return d
+	}
+	if d.String() > e.String() {
+		d, e = e, d
 	}
 	return atomDim(dimAtom{op: op, a: &d, b: &e})
 }
@@ -261,12 +261,24 @@ func (d Dim) NonNegative() bool {
 			return false
 		}
 		for _, a := range t.atoms {
-			if a.op != DimSym && !(a.a.NonNegative() && a.b.NonNegative()) {
+			if !a.nonNegative() {
 				return false
 			}
 		}
 	}
 	return d.c >= 0
+}
+
+func (a dimAtom) nonNegative() bool {
+	switch a.op {
+	case DimSym:
+		return true
+	case DimMod:
+		return a.b.NonNegative()
+	case DimMax:
+		return a.a.NonNegative() || a.b.NonNegative()
+	}
+	return a.a.NonNegative() && a.b.NonNegative()
 }
 
 // Symbols appends the names of the symbols that d mentions to out, each once, and returns it.
@@ -398,6 +410,9 @@ func ParseDim(s string) (Dim, error) {
 	return d, err
 }
 
+// maxDimTerms bounds what ParseDim multiplies out.
+const maxDimTerms = 256
+
 type dimParser struct {
 	s     string
 	i     int
@@ -439,6 +454,9 @@ func (p *dimParser) product() (Dim, error) {
 	for err == nil && p.eat('*') {
 		var f Dim
 		if f, err = p.atom(); err == nil {
+			if (len(acc.terms)+1)*(len(f.terms)+1) > maxDimTerms {
+				return Dim{}, fmt.Errorf("dimension %q: more than %d terms", p.s, maxDimTerms)
+			}
 			acc = acc.Mul(f)
 		}
 	}

@@ -91,7 +91,7 @@ func (op *Op) Name() string { return op.Info.Name }
 
 // Operand is operand i, nil where it is absent or beyond those given.
 func (op *Op) Operand(i int) *Value {
-	if i < len(op.Operands) {
+	if i >= 0 && i < len(op.Operands) {
 		return op.Operands[i]
 	}
 	return nil
@@ -257,6 +257,8 @@ type Data struct {
 	Name  string // in the text form; "" for data that is printed in place
 	Load  func() ([]byte, error)
 	Strs  []string // when DType is String
+
+	hash string // of the contents, once it was asked for; guarded by hashMu
 }
 
 // DataOf wraps a tensor.
@@ -270,15 +272,30 @@ func (d *Data) Type() Type { return TensorType(d.DType, Dims(d.Shape...)...) }
 // Len is the number of elements.
 func (d *Data) Len() int64 { return tensor.NumElements(d.Shape) }
 
-// Tensor loads d. The result shares memory with the model and must not be written to.
+// Tensor loads d. The result shares memory with the model and must not be written to. It is an error
+// when there are not as many elements as the shape says.
 func (d *Data) Tensor() (*tensor.Tensor, error) {
 	t := &tensor.Tensor{DType: d.DType, Shape: append([]int64{}, d.Shape...), Strings: d.Strs}
+	for _, n := range d.Shape {
+		if n < 0 {
+			return nil, fmt.Errorf("data %q: negative dimension in shape %v", d.Name, d.Shape)
+		}
+	}
 	if d.DType == tensor.String {
+		if int64(len(d.Strs)) != d.Len() {
+			return nil, fmt.Errorf("data %q: %d strings, want %d for shape %v", d.Name, len(d.Strs), d.Len(), d.Shape)
+		}
 		return t, nil
+	}
+	if d.Load == nil {
+		return nil, fmt.Errorf("data %q of type %v%v has no contents", d.Name, d.DType, d.Shape)
 	}
 	b, err := d.Load()
 	if err != nil {
 		return nil, err
+	}
+	if want := d.DType.Bytes(d.Len()); int64(len(b)) != want {
+		return nil, fmt.Errorf("data %q: %d bytes, want %d for %v", d.Name, len(b), want, t.TypeString())
 	}
 	t.Data = b
 	return t, nil

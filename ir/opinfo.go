@@ -60,7 +60,8 @@ func (o *OpInfo) Has(t Trait) bool { return o.Traits&t == t }
 type InferCtx struct {
 	M *Module
 	// elems holds the symbolic contents of integer tensors of rank 0 or 1, in order.
-	elems map[*Value][]Dim
+	elems    map[*Value][]Dim
+	warnings []string
 }
 
 // MaxElems bounds the integer tensors whose contents are tracked.

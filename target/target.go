@@ -51,19 +51,17 @@ const Block = 16
 var Archs = []*Arch{
 	{
 		Name:   "amd64",
-		Triple: map[string]string{"linux": "x86_64-unknown-linux-gnu", "darwin": "x86_64-apple-macosx11.0.0", "windows": "x86_64-pc-windows-msvc"},
+		Triple: map[string]string{"linux": "x86_64-unknown-linux-gnu", "darwin": "x86_64-apple-macosx11.0.0", "windows": "x86_64-pc-windows-gnu"},
 		Levels: []*Level{
 			{Name: "sse", CPU: "x86-64-v2", VecBytes: 16, Regs: 16, Tile: 12},
 			{Name: "avx2", CPU: "x86-64-v3", VecBytes: 32, Regs: 16, FMA: true, F16C: true, Tile: 12, CPUID: []string{"avx2", "fma", "f16c", "bmi2"}},
 			{Name: "avx512", CPU: "x86-64-v4", Features: []string{"-prefer-256-bit"}, VecBytes: 64, Regs: 32, FMA: true, F16C: true, Masks: true, Tile: 28,
 				CPUID: []string{"avx2", "fma", "f16c", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}},
-			{Name: "avx512vnni", CPU: "x86-64-v4", Features: []string{"-prefer-256-bit", "+avx512vnni"}, VecBytes: 64, Regs: 32, FMA: true, F16C: true, Masks: true, Tile: 28,
-				CPUID: []string{"avx2", "fma", "f16c", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni"}},
 		},
 	},
 	{
 		Name:   "arm64",
-		Triple: map[string]string{"linux": "aarch64-unknown-linux-gnu", "darwin": "arm64-apple-macosx11.0.0", "windows": "aarch64-pc-windows-msvc"},
+		Triple: map[string]string{"linux": "aarch64-unknown-linux-gnu", "darwin": "arm64-apple-macosx11.0.0", "windows": "aarch64-pc-windows-gnu"},
 		Levels: []*Level{
 			{Name: "neon", CPU: "generic", Features: []string{"+neon", "+reserve-x28", "+reserve-x18"}, VecBytes: 16, Regs: 32, FMA: true, F16C: true, Tile: 24},
 		},

@@ -394,9 +394,13 @@ func arithF64(op Op, a, b, c float64) float64 {
 		return -a
 	case OpAbs:
 		return math.Abs(a)
-	case OpMin:
-		return math.Min(a, b)
-	case OpMax:
+	case OpMin, OpMax:
+		switch { // math.Min lets infinities win over NaN
+		case a != a || b != b:
+			return math.NaN()
+		case op == OpMin:
+			return math.Min(a, b)
+		}
 		return math.Max(a, b)
 	case OpSqrt:
 		return math.Sqrt(a)

@@ -164,6 +164,12 @@ func (c *checker) step(i int, s *Step) {
 		c.slot(s.A, what)
 		c.slot(s.B, what)
 	case StepFail:
+	case StepAlloc:
+		c.buf(s.A, what)
+		if c.err == nil {
+			k := c.p.Bufs[s.A].Kind
+			c.want(k == BufHeap || k == BufOutput, "%s: allocates buffer %d, which is not on the heap", what, s.A)
+		}
 	default:
 		c.want(false, "%s: kind %d", what, s.Kind)
 	}
@@ -171,6 +177,7 @@ func (c *checker) step(i int, s *Step) {
 
 func (c *checker) kernel(s *Step, what string) {
 	c.want(s.Kernel >= 0 && int(s.Kernel) < len(c.p.Kernels), "%s: no kernel %d of %d", what, s.Kernel, len(c.p.Kernels))
+	c.want(len(s.Par) > 0, "%s: no parallel extent", what)
 	for _, p := range s.Par {
 		c.slot(p, what)
 	}

@@ -1,0 +1,207 @@
+// Package driver is the whole compiler on one page: Compile takes a model file through every level.
+package driver
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/nnc-go/nnc/backend"
+	"github.com/nnc-go/nnc/backend/llvm"
+	"github.com/nnc-go/nnc/frontend/onnx"
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/ir/eval"
+	"github.com/nnc-go/nnc/lower"
+	"github.com/nnc-go/nnc/passes"
+	"github.com/nnc-go/nnc/runtime/abi"
+	"github.com/nnc-go/nnc/target"
+)
+
+// Options say what to compile for and how.
+type Options struct {
+	Target, CPU string // as target.Parse takes them
+	Backend     string // "auto" or "llvm"
+	NoOptimize  bool   // -O=0
+	Math        string // "strict", "default", "fast"
+	Load        onnx.Options
+	Passes      []string // instead of the pipeline
+	Debug       map[string]passes.Debug
+	Log         io.Writer                        // dumps and times that Debug asks for
+	After       func(pass string, m *ir.Module)  // snapshots
+	Progress    func(stage string, share float64) // may be nil
+}
+
+// Compiled is a model on its way to code.
+type Compiled struct {
+	Name    string
+	Target  *target.Target
+	Report  *onnx.Report
+	Module  *ir.Module // after the passes
+	Stats   *passes.Stats
+	Program *lower.Program
+	Backend backend.Backend
+	Times   []StageTime
+
+	opts    Options
+	dir     string
+	weights *lower.Weights
+}
+
+// StageTime is how long a level took.
+type StageTime struct {
+	Stage string
+	Time  time.Duration
+}
+
+// mathModes are the values of -math.
+var mathModes = map[string]bool{"": true, "strict": true, "default": true, "fast": true}
+
+// Compile loads a model and takes it down to kernels and a plan. Close the result.
+func Compile(ctx context.Context, path string, opts Options) (c *Compiled, err error) {
+	t, err := target.Parse(opts.Target, opts.CPU, runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
+	if err != nil {
+		return nil, err
+	}
+	if !mathModes[opts.Math] {
+		return nil, fmt.Errorf("-math=%s: want strict, default or fast", opts.Math)
+	}
+	c = &Compiled{Name: modelName(path), Target: t, opts: opts}
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	if err := c.stage(ctx, "load", func() (err error) {
+		c.Module, c.Report, err = onnx.Load(path, opts.Load)
+		return err
+	}); err != nil {
+		return c, err
+	}
+	return c, c.middle(ctx)
+}
+
+// middle runs the passes and lowers.
+func (c *Compiled) middle(ctx context.Context) error {
+	if err := c.stage(ctx, "passes", func() (err error) {
+		c.Stats, err = passes.Run(c.Module, passes.Options{Optimize: !c.opts.NoOptimize, Strict: c.opts.Math == "strict", Passes: c.opts.Passes,
+			Debug: c.opts.Debug, Log: c.opts.Log, After: c.opts.After, CanFuse: lower.CanFuse, FoldBudget: c.opts.Load.MaxFoldBytes})
+		return err
+	}); err != nil {
+		return err
+	}
+	return c.stage(ctx, "lower", func() (err error) {
+		if c.dir, err = os.MkdirTemp("", "nnc-"); err != nil {
+			return err
+		}
+		if c.weights, err = lower.NewWeights(c.dir); err != nil {
+			return err
+		}
+		c.Program, err = lower.Lower(c.Module, c.Target, c.weights, lower.Options{HasHost: hasHost, Strict: c.opts.Math == "strict"})
+		return err
+	})
+}
+
+func hasHost(op string) bool { return eval.Lookup(op) != nil }
+
+// stage runs one level, times it, and stops between levels when ctx is done.
+func (c *Compiled) stage(ctx context.Context, name string, f func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.opts.Progress != nil {
+		c.opts.Progress(name, 0)
+	}
+	start := time.Now()
+	err := f()
+	c.Times = append(c.Times, StageTime{name, time.Since(start)})
+	return err
+}
+
+// modelName is the file's name without extension; where that says nothing (model.onnx), the folder's.
+func modelName(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	base := filepath.Base(abs)
+	base = base[:len(base)-len(filepath.Ext(base))]
+	if base == "model" {
+		if dir := filepath.Base(filepath.Dir(abs)); dir != "." && dir != string(filepath.Separator) {
+			return dir
+		}
+	}
+	return base
+}
+
+// backends are the code generators by name, in the order in which "auto" tries them.
+var backends = []struct {
+	name string
+	open func() (backend.Backend, error)
+}{
+	{"llvm", func() (backend.Backend, error) { return llvm.New() }},
+}
+
+// OpenBackend finds a backend; "auto" and "" mean the first that works here.
+func OpenBackend(name string) (backend.Backend, error) {
+	var first error
+	for _, b := range backends {
+		if name != "" && name != "auto" && name != b.name {
+			continue
+		}
+		be, err := b.open()
+		if err == nil {
+			return be, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if first == nil {
+		return nil, fmt.Errorf("no backend %q, want auto or llvm", name)
+	}
+	return nil, first
+}
+
+// Generate compiles the kernels for an operating system of the target's architecture.
+func (c *Compiled) Generate(ctx context.Context, os string, form backend.Form) (files []backend.File, err error) {
+	err = c.stage(ctx, "codegen", func() error {
+		if c.Backend, err = OpenBackend(c.opts.Backend); err != nil {
+			return err
+		}
+		t := *c.Target
+		t.OS = os
+		files, err = c.Backend.Generate(ctx, &t, c.Kernels(), form)
+		return err
+	})
+	return files, err
+}
+
+// Kernels lists the kernels of each level.
+func (c *Compiled) Kernels() []backend.Kernels {
+	var ks []backend.Kernels
+	for i, l := range c.Program.Levels {
+		ks = append(ks, backend.Kernels{Level: l, Funcs: c.Program.Kernels[i]})
+	}
+	return ks
+}
+
+// Weights reads the packed weights.
+func (c *Compiled) Weights() (*io.SectionReader, error) { return c.weights.Reader() }
+
+// Close removes temporary files and unmaps the model.
+func (c *Compiled) Close() error {
+	if c.weights != nil {
+		c.weights.Close()
+	}
+	if c.dir != "" {
+		os.RemoveAll(c.dir)
+	}
+	if c.Report != nil && c.Report.Close != nil {
+		return c.Report.Close()
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+//go:build linux
+
+package driver
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/nnc-go/nnc/backend/llvm"
+	"github.com/nnc-go/nnc/internal/testcase"
+	"github.com/nnc-go/nnc/runtime/exec"
+	"github.com/nnc-go/nnc/runtime/hostop"
+)
+
+// runCase compiles a case and runs its data sets.
+func runCase(t *testing.T, c testcase.Case, opts Options, tol testcase.Tolerance) {
+	m, err := Compile(context.Background(), c.Model, opts)
+	require.NoError(t, err)
+	defer m.Close()
+	l, err := m.Load(context.Background(), exec.Options{})
+	require.NoError(t, err)
+	defer l.Close()
+	if len(m.Program.HostSteps) > 0 {
+		t.Logf("host steps: %v", m.Program.HostSteps)
+	}
+	for _, set := range c.Sets {
+		in, err := testcase.Files(set, "input")
+		require.NoError(t, err)
+		out, err := testcase.Files(set, "output")
+		require.NoError(t, err)
+		x, err := testcase.Read(in, m.Program.Plan.Inputs)
+		require.NoError(t, err)
+		want, err := testcase.Read(out, m.Program.Plan.Outputs)
+		require.NoError(t, err)
+		got := make([]hostop.Value, len(want))
+		require.NoError(t, l.Run(context.Background(), x, got))
+		for i := range want {
+			assert.Empty(t, testcase.Compare(got[i], want[i], tol), "%s output %s", set, m.Program.Plan.Outputs[i].Name)
+		}
+	}
+}
+
+// TestModels compiles the real models for this machine and compares with the outputs beside them.
+func TestModels(t *testing.T) {
+	if _, err := llvm.New(); err != nil {
+		t.Skip(err)
+	}
+	cases, err := testcase.Find("../../../shared/models")
+	if err != nil {
+		t.Skip("no ../shared/models: ", err)
+	}
+	for _, c := range cases {
+		for _, o := range []struct {
+			name string
+			Options
+		}{{"O", Options{CPU: "native"}}, {"O0", Options{CPU: "native", NoOptimize: true}}} {
+			t.Run(c.Name+"/"+o.name, func(t *testing.T) { runCase(t, c, o.Options, testcase.Tolerance{Rel: 1e-3, Abs: 1e-4}) })
+		}
+	}
+}

@@ -1,0 +1,315 @@
+package ir
+
+import (
+	"slices"
+
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+// inferIf gives each result the type that both branches' results have in common.
+func inferIf(c *InferCtx, op *Op) error {
+	for i, r := range op.Regions {
+		if len(r.Params) != 0 || len(r.Results) < len(op.Results) {
+			return op.Errorf("branch %d has %d parameters and %d results, want none and %d", i, len(r.Params), len(r.Results), len(op.Results))
+		}
+	}
+	for _, r := range op.Regions {
+		if err := c.inferRegion(r); err != nil {
+			return err
+		}
+	}
+	for i := range op.Results {
+		a, b := op.Regions[0].Results[i].Type, op.Regions[1].Results[i].Type
+		t, err := c.join(op, "result "+op.Info.Results[0]+" of the branches", a, b)
+		if err != nil {
+			return err
+		}
+		c.SetType(op, i, t)
+	}
+	return nil
+}
+
+// carried widens the types of values that a region passes on to its next run, until the region keeps them.
+type carried struct {
+	c      *InferCtx
+	op     *Op
+	region *Region
+	params []*Value // of the region
+	out    []*Value // of the region, what becomes params
+	wide   map[*Value][]bool
+}
+
+// settle infers the region again and again: a dimension that it changes becomes fresh, a rank that it
+// changes unknown. Each run makes at least one of finitely many dimensions fresh, so it ends.
+func (w *carried) settle() error {
+	w.wide = map[*Value][]bool{}
+	for _, p := range w.params {
+		w.wide[p] = make([]bool, len(p.Type.Shape))
+	}
+	declared := snapshot(w.region)
+	warned := len(w.c.warnings)
+	for {
+		declared.restore()
+		w.c.warnings = w.c.warnings[:warned]
+		if err := w.c.inferRegion(w.region); err != nil {
+			return err
+		}
+		changed := false
+		for i, p := range w.params {
+			ch, err := w.widen(p, w.out[i].Type)
+			if err != nil {
+				return err
+			}
+			changed = changed || ch
+		}
+		if !changed {
+			return nil
+		}
+	}
+}
+
+// widen makes p's type cover t as well.
+func (w *carried) widen(p *Value, t Type) (changed bool, err error) {
+	old := p.Type
+	switch {
+	case old.Untyped() || t.Untyped() && old.Kind == KindTensor && !old.Ranked:
+		return false, nil
+	case old.Kind != t.Kind && !t.Untyped() || old.DType != t.DType && t.DType != tensor.Invalid && old.DType != tensor.Invalid:
+		return false, w.op.Errorf("%q is carried as %v, but the body makes it %v", p.Name, old, t)
+	case old.Kind != KindTensor:
+		return w.widenElem(p, t)
+	case !old.Ranked:
+		return false, nil
+	case !t.Ranked || len(t.Shape) != len(old.Shape):
+		p.Type = Type{DType: old.DType}
+		return true, nil
+	}
+	shape := slices.Clone(old.Shape)
+	for i, d := range shape {
+		if !w.wide[p][i] && !d.Equal(t.Shape[i]) {
+			shape[i] = w.c.Fresh()
+			w.wide[p][i], changed = true, true
+		}
+	}
+	p.Type.Shape = shape
+	return changed, nil
+}
+
+// widenElem forgets the shape of a container's elements where the body changes it.
+func (w *carried) widenElem(p *Value, t Type) (bool, error) {
+	a, b := p.Type.Elem, t.Elem
+	if a == nil || b == nil || a.Equal(*b) || a.Kind != KindTensor || b.Kind != KindTensor || !a.Ranked {
+		return false, nil
+	}
+	if a.DType != b.DType && a.DType != tensor.Invalid && b.DType != tensor.Invalid {
+		return false, w.op.Errorf("%q is carried as %v, but the body makes it %v", p.Name, p.Type, t)
+	}
+	e := Type{DType: a.DType}
+	if b.Ranked && len(a.Shape) == len(b.Shape) {
+		// Fresh symbols of an element stand for any size, so new ones are no change.
+		e = TensorType(a.DType, slices.Clone(a.Shape)...)
+		changed := false
+		for i, d := range e.Shape {
+			if !d.Equal(b.Shape[i]) && !newerThan(d, 0) {
+				e.Shape[i], changed = w.c.Fresh(), true
+			}
+		}
+		if !changed {
+			return false, nil
+		}
+	}
+	p.Type.Elem = &e
+	return true, nil
+}
+
+// result is the type that carried value p has after the last run.
+func (w *carried) result(p *Value) Type {
+	t := p.Type
+	t.Shape = slices.Clone(t.Shape)
+	for i, wide := range w.wide[p] {
+		if wide && i < len(t.Shape) {
+			t.Shape[i] = w.c.Fresh()
+		}
+	}
+	return t
+}
+
+// types remembers the types of values.
+type types map[*Value]Type
+
+// snapshot remembers the types of the results of all ops in r.
+func snapshot(r *Region) types {
+	s := types{}
+	r.Walk(func(op *Op) {
+		for _, v := range op.Results {
+			if v != nil {
+				s[v] = v.Type
+			}
+		}
+		for _, sub := range op.Regions {
+			for _, v := range sub.Params {
+				s[v] = v.Type
+			}
+		}
+	})
+	return s
+}
+
+func (s types) restore() {
+	for v, t := range s {
+		v.Type = t
+	}
+}
+
+// inferLoop: operands M?, cond?, carried...; body (iteration, cond, carried...) -> (cond, carried..., scanned...).
+func inferLoop(c *InferCtx, op *Op) error {
+	r := op.Regions[0]
+	n := max(len(op.Operands)-2, 0)
+	if len(r.Params) != n+2 || len(r.Results) < n+1 || len(op.Results) > len(r.Results)-1 {
+		return op.Errorf("body with %d parameters and %d results for %d carried values and %d results", len(r.Params), len(r.Results), n, len(op.Results))
+	}
+	r.Params[0].Type = TensorType(tensor.I64)
+	r.Params[1].Type = TensorType(tensor.Bool)
+	for i, p := range r.Params[2:] {
+		if op.Operands[2+i] == nil {
+			return op.Errorf("carried value %d is missing", i)
+		}
+		p.Type = op.Operands[2+i].Type
+	}
+	mark := c.M.nextID
+	w := &carried{c: c, op: op, region: r, params: r.Params[2:], out: r.Results[1 : n+1]}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	for i, p := range w.params {
+		c.SetType(op, i, w.result(p))
+	}
+	trips, ok := c.trips(op)
+	if !ok {
+		trips = c.Fresh()
+	}
+	for i := n; i < len(op.Results); i++ {
+		t := c.refresh(r.Results[i+1].Type, mark)
+		if t.Ranked {
+			t.Shape = append([]Dim{trips}, t.Shape...)
+		}
+		c.SetType(op, i, t)
+	}
+	return nil
+}
+
+// trips is how often a Loop runs: M, where no condition can end it before.
+func (c *InferCtx) trips(op *Op) (Dim, bool) {
+	e, ok := c.Elems(op.Operand(0))
+	if !ok || len(e) != 1 {
+		return Dim{}, false
+	}
+	cond := op.Operand(1)
+	yes, known := knownBool(cond)
+	if cond != nil && known && !yes {
+		return Dim{}, true
+	}
+	out := op.Regions[0].Results[0]
+	for out.Def != nil && out.Def.Info.Name == "Identity" {
+		out = out.Def.Operands[0]
+	}
+	always, sure := knownBool(out)
+	if (cond == nil || yes) && (sure && always || out == op.Regions[0].Params[1]) {
+		return e[0].Max(Dim{}), true
+	}
+	return Dim{}, false
+}
+
+// inferScan: operands state..., inputs...; body (state..., slices...) -> (state..., slices...).
+func inferScan(c *InferCtx, op *Op) error {
+	r := op.Regions[0]
+	m := op.Attrs.Int("num_scan_inputs", 0)
+	n := len(op.Operands) - int(m)
+	if m < 1 || n < 0 || len(r.Params) != len(op.Operands) || len(r.Results) < n || len(op.Results) > len(r.Results) {
+		return op.Errorf("body with %d parameters and %d results for %d operands, %d of them scanned, and %d results",
+			len(r.Params), len(r.Results), len(op.Operands), m, len(op.Results))
+	}
+	for i, p := range r.Params[:n] {
+		p.Type = op.Operands[i].Type
+	}
+	trips, err := c.scanSlices(op, n)
+	if err != nil {
+		return err
+	}
+	mark := c.M.nextID
+	w := &carried{c: c, op: op, region: r, params: r.Params[:n], out: r.Results[:n]}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	for i, p := range w.params {
+		c.SetType(op, i, w.result(p))
+	}
+	axes := op.Attrs.Ints("scan_output_axes", nil)
+	for i := n; i < len(op.Results); i++ {
+		t := c.refresh(r.Results[i].Type, mark)
+		if t.Ranked {
+			axis := 0
+			if i-n < len(axes) {
+				if axis, err = normAxis(op, axes[i-n], len(t.Shape)+1); err != nil {
+					return err
+				}
+			}
+			t.Shape = slices.Insert(t.Shape, axis, trips)
+		}
+		c.SetType(op, i, t)
+	}
+	return nil
+}
+
+// scanSlices types the body's parameters for the scanned operands, which begin at n, and gives the
+// length of the axes that are scanned.
+func (c *InferCtx) scanSlices(op *Op, n int) (trips Dim, err error) {
+	axes := op.Attrs.Ints("scan_input_axes", nil)
+	trips = c.Fresh()
+	for i, v := range op.Operands[n:] {
+		p := op.Regions[0].Params[n+i]
+		if !v.Type.Ranked {
+			p.Type = Type{DType: v.Type.DType}
+			continue
+		}
+		axis := 0
+		if i < len(axes) {
+			axis = int(axes[i])
+		}
+		if axis, err = normAxis(op, int64(axis), len(v.Type.Shape)); err != nil {
+			return trips, err
+		}
+		d := v.Type.Shape[axis]
+		if i == 0 {
+			trips = d
+		} else if trips, err = unify(op, "the length of scanned operands", trips, d); err != nil {
+			return trips, err
+		}
+		p.Type = TensorType(v.Type.DType, slices.Delete(slices.Clone(v.Type.Shape), axis, axis+1)...)
+	}
+	return trips, nil
+}
+
+// inferSequenceMap: the body gets elements of sequences and whole tensors, its results are elements.
+func inferSequenceMap(c *InferCtx, op *Op) error {
+	r := op.Regions[0]
+	if len(r.Params) != len(op.Operands) || len(r.Results) < len(op.Results) {
+		return op.Errorf("body with %d parameters and %d results for %d operands and %d results", len(r.Params), len(r.Results), len(op.Operands), len(op.Results))
+	}
+	for i, p := range r.Params {
+		p.Type = op.Operands[i].Type
+		if p.Type.Kind == KindSeq || i == 0 {
+			var err error
+			if p.Type, err = c.elemOf(op, op.Operands[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := c.inferRegion(r); err != nil {
+		return err
+	}
+	for i := range op.Results {
+		c.SetType(op, i, seqOf(r.Results[i].Type))
+	}
+	return nil
+}

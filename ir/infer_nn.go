@@ -1,0 +1,325 @@
+package ir
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+func inferMatMul(c *InferCtx, op *Op) error { return c.matMul(op, 0, 1, dtypeOf(op, 0)) }
+
+func inferMatMulInteger(c *InferCtx, op *Op) error { return c.matMul(op, 0, 1, tensor.I32) }
+
+func inferQLinearMatMul(c *InferCtx, op *Op) error { return c.matMul(op, 0, 3, dtypeOf(op, 7)) }
+
+// matMul types the product of operands a and b by numpy's rule: leading dimensions broadcast, an
+// operand of rank 1 is a row on the left and a column on the right.
+func (c *InferCtx) matMul(op *Op, a, b int, d tensor.DType) error {
+	if anyUnranked(op, a, b) {
+		return c.unranked(op, d)
+	}
+	if err := firstErr(wantRank(op, a, 1, anyRank), wantRank(op, b, 1, anyRank)); err != nil {
+		return err
+	}
+	x, y := shapeOf(op, a), shapeOf(op, b)
+	if len(x) == 1 {
+		x = []Dim{Const(1), x[0]}
+	}
+	if len(y) == 1 {
+		y = []Dim{y[0], Const(1)}
+	}
+	nx, ny := len(x), len(y)
+	if _, err := unify(op, "the inner dimension of "+shapeString(x)+" and "+shapeString(y), x[nx-1], y[ny-2]); err != nil {
+		return err
+	}
+	shape, err := broadcast(op, x[:nx-2], y[:ny-2])
+	if err != nil {
+		return err
+	}
+	shape = slices.Clip(shape)
+	if len(shapeOf(op, a)) > 1 {
+		shape = append(shape, x[nx-2])
+	}
+	if len(shapeOf(op, b)) > 1 {
+		shape = append(shape, y[ny-1])
+	}
+	return c.set(op, d, shape)
+}
+
+func inferGemm(c *InferCtx, op *Op) error {
+	d := dtypeOf(op, 0)
+	side := func(i int, trans string) (rows, cols Dim, err error) {
+		if !op.Operands[i].Type.Ranked {
+			return c.Fresh(), c.Fresh(), nil
+		}
+		if err := wantRank(op, i, 2, 2); err != nil {
+			return rows, cols, err
+		}
+		s := shapeOf(op, i)
+		if op.Attrs.Int(trans, 0) != 0 {
+			return s[1], s[0], nil
+		}
+		return s[0], s[1], nil
+	}
+	m, k, err1 := side(0, "transA")
+	k2, n, err2 := side(1, "transB")
+	if err := firstErr(err1, err2); err != nil {
+		return err
+	}
+	if _, err := unify(op, "the inner dimension", k, k2); err != nil {
+		return err
+	}
+	shape := []Dim{m, n}
+	if v := op.Operand(2); v != nil && v.Type.Ranked {
+		if err := wantRank(op, 2, 0, 2); err != nil {
+			return err
+		}
+		s, err := broadcast(op, shape, v.Type.Shape)
+		if err != nil {
+			return err
+		}
+		for i, x := range s {
+			if x.IsConst() && shape[i].Is(1) && !x.Is(1) {
+				return op.Errorf("C is %v, want what broadcasts to %s", v.Type, shapeString(shape))
+			}
+		}
+	}
+	return c.set(op, d, shape)
+}
+
+func inferDet(c *InferCtx, op *Op) error {
+	t := op.Operands[0].Type
+	if !t.Ranked {
+		return c.unranked(op, t.DType)
+	}
+	if err := wantRank(op, 0, 2, anyRank); err != nil {
+		return err
+	}
+	n := len(t.Shape)
+	if _, err := unify(op, "the height and width of a matrix", t.Shape[n-2], t.Shape[n-1]); err != nil {
+		return err
+	}
+	return c.set(op, t.DType, t.Shape[:n-2])
+}
+
+func inferEinsum(c *InferCtx, op *Op) error {
+	d, err := sameDType(op, 0)
+	if err != nil {
+		return err
+	}
+	eq := strings.ReplaceAll(op.Attrs.Str("equation", ""), " ", "")
+	left, right, explicit := strings.Cut(eq, "->")
+	terms := strings.Split(left, ",")
+	if len(terms) != len(op.Operands) {
+		return op.Errorf("equation %q has %d terms for %d operands", eq, len(terms), len(op.Operands))
+	}
+	e := einsum{op: op, size: map[rune]Dim{}, count: map[rune]int{}}
+	for i, term := range terms {
+		if !op.Operands[i].Type.Ranked {
+			return c.einsumUnranked(op, d, right, explicit)
+		}
+		if err := e.term(term, shapeOf(op, i)); err != nil {
+			return err
+		}
+	}
+	if !explicit {
+		right = e.implicit()
+	}
+	var shape []Dim
+	for before, rest := right, ""; ; {
+		before, rest, explicit = strings.Cut(before, "...")
+		for _, r := range before {
+			s, ok := e.size[r]
+			if !ok {
+				return op.Errorf("equation %q: %q is in no operand", eq, r)
+			}
+			shape = append(shape, s)
+		}
+		if !explicit {
+			break
+		}
+		shape = append(shape, e.dots...)
+		before = rest
+	}
+	return c.set(op, d, shape)
+}
+
+func (c *InferCtx) einsumUnranked(op *Op, d tensor.DType, right string, explicit bool) error {
+	if explicit && !strings.Contains(right, "...") {
+		return c.set(op, d, c.FreshShape(len([]rune(right))))
+	}
+	return c.unranked(op, d)
+}
+
+// einsum collects the sizes of the labels of an equation.
+type einsum struct {
+	op    *Op
+	size  map[rune]Dim
+	count map[rune]int
+	dots  []Dim // what "..." stands for
+}
+
+func (e *einsum) term(term string, shape []Dim) error {
+	before, after, hasDots := strings.Cut(term, "...")
+	labels := []rune(before)
+	tail := []rune(after)
+	n := len(shape) - len(labels) - len(tail)
+	if n < 0 || n > 0 && !hasDots {
+		return e.op.Errorf("equation term %q for an operand of shape %s", term, shapeString(shape))
+	}
+	if hasDots {
+		var err error
+		if e.dots, err = broadcast(e.op, e.dots, shape[len(labels):len(labels)+n]); err != nil {
+			return err
+		}
+	}
+	for i, r := range slices.Concat(labels, tail) {
+		d := shape[i]
+		if i >= len(labels) {
+			d = shape[i+n]
+		}
+		e.count[r]++
+		old, seen := e.size[r]
+		if !seen || old.Is(1) {
+			e.size[r] = d
+			continue
+		}
+		if d.Is(1) {
+			continue
+		}
+		var err error
+		if e.size[r], err = unify(e.op, "the size of label "+string(r), old, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// implicit is the right side of an equation that lacks it: labels that occur once, in order.
+func (e *einsum) implicit() string {
+	var once []rune
+	for r, n := range e.count {
+		if n == 1 {
+			once = append(once, r)
+		}
+	}
+	slices.Sort(once)
+	return "..." + string(once)
+}
+
+func inferBatchNorm(c *InferCtx, op *Op) error {
+	c.SetType(op, 0, op.Operands[0].Type)
+	c.SetType(op, 1, op.Operands[3].Type)
+	c.SetType(op, 2, op.Operands[4].Type)
+	t := op.Operands[0].Type
+	if !t.Ranked || len(t.Shape) < 2 {
+		return nil
+	}
+	for i := 1; i <= 4; i++ {
+		if !op.Operands[i].Type.Ranked {
+			continue
+		}
+		if err := wantRank(op, i, 1, 1); err != nil {
+			return err
+		}
+		if _, err := unify(op, "the number of channels of the data and of operand "+op.Info.Operands[i], t.Shape[1], shapeOf(op, i)[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func inferLayerNorm(c *InferCtx, op *Op) error {
+	t := op.Operands[0].Type
+	stash := tensor.DType(op.Attrs.Int("stash_type", int64(tensor.F32)))
+	if !t.Ranked {
+		return c.unranked(op, t.DType, stash)
+	}
+	axis, err := normAxis(op, op.Attrs.Int("axis", -1), len(t.Shape))
+	if err != nil {
+		return err
+	}
+	c.Set(op, 0, t.DType, t.Shape)
+	stat := slices.Clone(t.Shape)
+	for i := axis; i < len(stat); i++ {
+		stat[i] = Const(1)
+	}
+	c.Set(op, 1, stash, stat)
+	c.Set(op, 2, stash, stat)
+	return nil
+}
+
+func inferDropout(c *InferCtx, op *Op) error {
+	c.SetType(op, 0, op.Operands[0].Type)
+	c.keepElems(op)
+	if t := op.Operands[0].Type; t.Ranked {
+		c.Set(op, 1, tensor.Bool, t.Shape)
+	} else {
+		c.SetType(op, 1, Type{DType: tensor.Bool})
+	}
+	if r := op.Operand(2); r != nil { // in training mode elements change
+		delete(c.elems, op.Result(0))
+	}
+	return nil
+}
+
+// headsOf gives batch, heads, length and size of a head of an attention operand: [B,H,L,D] or, with the
+// number of heads in an attribute, [B,L,H*D].
+func (c *InferCtx) headsOf(op *Op, i int, attr string) (b, h, l, d Dim, err error) {
+	if err := wantRank(op, i, 3, 4); err != nil {
+		return b, h, l, d, err
+	}
+	s := shapeOf(op, i)
+	if len(s) == 4 {
+		return s[0], s[1], s[2], s[3], nil
+	}
+	n := op.Attrs.Int(attr, 0)
+	if n < 1 {
+		return b, h, l, d, op.Errorf("attribute %s is %d, want at least 1 with operands of rank 3", attr, n)
+	}
+	return s[0], Const(n), s[1], s[2].Div(Const(n)), nil
+}
+
+func inferAttention(c *InferCtx, op *Op) error {
+	d := dtypeOf(op, 0)
+	if anyUnranked(op, 0, 1, 2, 4, 5) {
+		return c.unranked(op, d, dtypeOf(op, 1), dtypeOf(op, 2), d)
+	}
+	b, hq, lq, _, err1 := c.headsOf(op, 0, "q_num_heads")
+	_, hk, lk, dk, err2 := c.headsOf(op, 1, "kv_num_heads")
+	_, hv, lv, dv, err3 := c.headsOf(op, 2, "kv_num_heads")
+	if err := firstErr(err1, err2, err3); err != nil {
+		return err
+	}
+	for i, l := range map[int]*Dim{4: &lk, 5: &lv} {
+		if op.Operand(i) != nil {
+			if err := wantRank(op, i, 4, 4); err != nil {
+				return err
+			}
+			*l = l.Add(shapeOf(op, i)[2])
+		}
+	}
+	if len(shapeOf(op, 0)) == 4 {
+		c.Set(op, 0, d, []Dim{b, hq, lq, dv})
+	} else {
+		c.Set(op, 0, d, []Dim{b, lq, hq.Mul(dv)})
+	}
+	c.Set(op, 1, dtypeOf(op, 1), []Dim{b, hk, lk, dk})
+	c.Set(op, 2, dtypeOf(op, 2), []Dim{b, hv, lv, dv})
+	c.Set(op, 3, d, []Dim{b, hq, lq, lk})
+	return nil
+}
+
+// inferNLL: the loss of each target, or one number.
+func inferNLL(c *InferCtx, op *Op) error {
+	if op.Attrs.Str("reduction", "mean") != "none" {
+		return c.set(op, dtypeOf(op, 0), nil)
+	}
+	return c.like(op, 1, dtypeOf(op, 0))
+}
+
+func inferSCE(c *InferCtx, op *Op) error {
+	c.SetType(op, 1, op.Operands[0].Type)
+	return inferNLL(c, op)
+}

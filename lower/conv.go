@@ -1,0 +1,451 @@
+package lower
+
+import (
+	"fmt"
+
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/plan"
+	"github.com/nnc-go/nnc/runtime/tensor"
+	"github.com/nnc-go/nnc/target"
+)
+
+// conv is a convolution whose result is in channel blocks [N,OB,OH,OW,16] and whose input is in
+// channel blocks too, or plain [N,C,H,W] when it has few channels. Each tile of output pixels by
+// output channels stays in registers over the whole reduction (input blocks, kernel rows, kernel
+// columns, channels of the block); the packed weights are read in that order.
+type conv struct {
+	window
+	op        *ir.Op
+	x, out    *ir.Value
+	n         ir.Dim
+	c, oc     int64 // real channels
+	group     int64
+	plain     bool
+	depthwise bool
+	weights   int32 // plan buffer of the packed weights
+	bias      int32 // plan buffer of the bias padded to blocks, -1 for none
+	body      *body
+}
+
+const block = target.Block
+
+func blocks(c int64) int64 { return (c + block - 1) / block }
+
+// lowerBlockedConv compiles a BlockedConv, alone or as the anchor of a Fused group.
+func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
+	x, wd := c.resolve(anchor.Operands[0]), c.constOf(anchor.Operands[1])
+	if wd == nil || wd.DType != tensor.F32 || x.Type.DType != tensor.F32 {
+		return errDecline
+	}
+	bd, err := c.newBody(op, anchor)
+	if err != nil {
+		return err
+	}
+	at := anchor.Results[0].Type.Shape
+	v := &conv{op: op, x: x, out: out, body: bd, n: x.Type.Shape[0], group: anchor.Attrs.Int("group", 1),
+		plain: anchor.Attrs.Int("plain_input", 0) != 0, oc: wd.Shape[0], c: wd.Shape[1] * anchor.Attrs.Int("group", 1)}
+	v.depthwise = v.group > 1 && v.group == v.c && v.group == v.oc
+	if v.group > 1 && !v.depthwise && (wd.Shape[1]%block != 0 || v.oc/v.group%block != 0) {
+		return errDecline
+	}
+	xs := x.Type.Shape
+	if v.window, err = newWindow(anchor, wd.Shape[2], wd.Shape[3], xs[2], xs[3], at[2], at[3]); err != nil {
+		return err
+	}
+	if err := v.pack(c, wd, anchor.Operand(2)); err != nil {
+		return err
+	}
+	if !v.colsInside() && !(v.w.IsConst() && v.ow.IsConst()) {
+		inner, rows := int64(block), xs[0].Mul(xs[1]).Mul(xs[2])
+		if v.plain {
+			inner = 1
+		}
+		if v.x, err = v.padColumns(c, op, x, rows, inner); err != nil {
+			return err
+		}
+	}
+	if v.depthwise {
+		return v.lowerDepthwise(c)
+	}
+	v.flatten(c)
+	return v.lower(c)
+}
+
+// pack puts weights and bias into the weights file in the order in which the kernels read them.
+func (v *conv) pack(c *Ctx, wd *ir.Data, bias *ir.Value) error {
+	off, err := c.weights.Packed(wd, fmt.Sprintf("conv plain=%v dw=%v", v.plain, v.depthwise), func(t *tensor.Tensor) ([]byte, error) {
+		src, err := floats(t)
+		if err != nil {
+			return nil, err
+		}
+		return tensor.AsBytes(v.packWeights(src, t.Shape)), nil
+	})
+	if err != nil {
+		return err
+	}
+	v.weights = c.addBuf(plan.Buf{Kind: plan.BufWeight, Offset: off, Bytes: c.constSlot(v.weightLen() * 4), Name: wd.Name})
+	v.bias = -1
+	if bias == nil {
+		return nil
+	}
+	bd := c.constOf(bias)
+	if bd == nil {
+		return errDecline
+	}
+	off, err = c.weights.Packed(bd, "bias16", func(t *tensor.Tensor) ([]byte, error) {
+		src, err := floats(t)
+		if err != nil {
+			return nil, err
+		}
+		dst := make([]float32, blocks(v.oc)*block)
+		copy(dst, src)
+		return tensor.AsBytes(dst), nil
+	})
+	if err != nil {
+		return err
+	}
+	v.bias = c.addBuf(plan.Buf{Kind: plan.BufWeight, Offset: off, Bytes: c.constSlot(blocks(v.oc) * block * 4), Name: bd.Name})
+	return nil
+}
+
+// inBlocks is the number of blocks over which one output channel is reduced.
+func (v *conv) inBlocks() int64 { return blocks(v.c / v.group) }
+
+// perBlock is the number of packed weights of a block of output channels.
+func (v *conv) perBlock() int64 {
+	switch {
+	case v.depthwise:
+		return v.kh * v.kw * block
+	case v.plain:
+		return v.c * v.kh * v.kw * block
+	}
+	return v.inBlocks() * v.kh * v.kw * block * block
+}
+
+func (v *conv) weightLen() int64 { return blocks(v.oc) * v.perBlock() }
+
+// packWeights reorders OIHW weights: depthwise [CB][KH][KW][16], plain [OB][C][KH][KW][16], blocked
+// [OB][IB][KH][KW][16 in][16 out]; what pads a block is zero.
+func (v *conv) packWeights(src []float32, shape []int64) []float32 {
+	dst := make([]float32, v.weightLen())
+	ic, area := shape[1], v.kh*v.kw
+	for o := range v.oc {
+		ob := dst[o/block*v.perBlock()+o%block:]
+		for i := range ic {
+			for q := range area {
+				x := src[(o*ic+i)*area+q]
+				switch {
+				case v.depthwise:
+					ob[q*block] = x
+				case v.plain:
+					ob[(i*area+q)*block] = x
+				default:
+					ob[((i/block*area+q)*block+i%block)*block] = x
+				}
+			}
+		}
+	}
+	return dst
+}
+
+// flatten makes rows of a pointwise convolution longer where that fits tiles better: its pixels are
+// contiguous, so a row can be any divisor of the image.
+func (v *conv) flatten(c *Ctx) {
+	if !v.pointwise() || !v.oh.IsConst() || !v.ow.IsConst() || v.plain {
+		return
+	}
+	full := v.out.Type.Shape
+	for _, in := range v.body.inputs {
+		st, ok := BroadcastStrides(in.Type.Shape, full)
+		if !ok || !st[2].Equal(st[3].Mul(v.ow)) {
+			return
+		}
+	}
+	top := c.Target.Levels[len(c.Target.Levels)-1]
+	oh, ow := v.oh.Value(), v.ow.Value()
+	best, cost := int64(1), -1.0
+	for f := int64(1); f <= oh; f++ {
+		if oh%f != 0 || f > 1 && ow*f > 512 {
+			continue
+		}
+		t := gemmTile(top, ir.Const(ow*f), ir.Const(v.oc/v.group))
+		per := tilesCost(top, ow*f, int64(t.rows), blocks(v.oc/v.group), int64(t.blocks)) / float64(ow*f)
+		if cost < 0 || per < cost*0.98 {
+			best, cost = f, per
+		}
+	}
+	v.oh, v.ow = ir.Const(oh/best), ir.Const(ow*best)
+	v.h, v.w = v.oh, v.ow
+}
+
+// tileFor picks the register tile for a level.
+func (v *conv) tileFor(l *target.Level) tile {
+	return gemmTile(l, v.ow, ir.Const(blocks(v.oc/v.group)*block))
+}
+
+// groups is the number of groups of output blocks that a tile takes at once, over all groups.
+func (v *conv) groups(l *target.Level) int64 {
+	t := int64(v.tileFor(l).blocks)
+	return (blocks(v.oc/v.group) + t - 1) / t * v.group
+}
+
+func (v *conv) ins() []*ir.Value { return append(v.body.memInputs(), v.x) }
+
+func (v *conv) lower(c *Ctx) error {
+	reduce := v.c / v.group * v.kh * v.kw
+	flops := ir.Product(v.out.Type.Shape[:1]).Mul(v.oh).Mul(v.ow).MulInt(2 * v.oc * reduce)
+	top := c.Target.Levels[len(c.Target.Levels)-1]
+	t := v.tileFor(top)
+	width := 64.0
+	if v.ow.IsConst() {
+		width = float64(v.ow.Value())
+	}
+	ns := float64(reduce) * width / float64(t.rows) * t.cycles(top) / 4
+	return c.Kernel(Step{
+		Op: v.op, Name: fmt.Sprintf("conv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out}, NsPerIter: ns, Flops: flops,
+		Bytes: bytesOf(v.x).Add(bytesOf(v.out)).AddInt(v.weightLen() * 4),
+		ParAt: func(l *target.Level) ir.Dim { return v.n.Mul(v.oh).MulInt(v.groups(l)) },
+		Build: v.build,
+	})
+}
+
+// rowsOuter: with small weights, each row of the input is used for all output channels while it is in
+// cache; with large ones a group of weights is used for all rows.
+func (v *conv) rowsOuter() bool { return v.weightLen()*4 <= 512<<10 }
+
+func (v *conv) build(k *K) {
+	t := v.tileFor(k.Level)
+	ng := ir.Const(v.groups(k.Level))
+	k.Parallel(func(i *loop.Value) {
+		var n, g, oh *loop.Value
+		if v.rowsOuter() {
+			co := k.Unflatten(i, v.n, v.oh, ng)
+			n, oh, g = co[0], co[1], co[2]
+		} else {
+			co := k.Unflatten(i, v.n, ng, v.oh)
+			n, g, oh = co[0], co[1], co[2]
+		}
+		per := blocks(v.oc / v.group) // output blocks of a convolution group
+		gpg := (per + int64(t.blocks) - 1) / int64(t.blocks)
+		cg := k.Div(g, k.Int(gpg))
+		first := k.Add(k.MulInt(cg, per), k.MulInt(k.Rem(g, k.Int(gpg)), int64(t.blocks)))
+		r := &convRow{conv: v, K: k, n: n, oh: oh, cg: cg, ob: first}
+		rem := int(per % int64(t.blocks))
+		switch {
+		case rem == 0:
+			r.row(t)
+		case per < int64(t.blocks):
+			r.row(tile{t.rows, rem})
+		default:
+			last := k.Cmp(loop.EQ, k.Rem(g, k.Int(gpg)), k.Int(gpg-1))
+			k.choose(last, func() { r.row(tile{t.rows, rem}) }, func() { r.row(t) })
+		}
+	})
+}
+
+// convRow is the code for one row of output pixels and one group of output blocks.
+type convRow struct {
+	*conv
+	*K
+	n, oh, cg, ob *loop.Value
+}
+
+func (r *convRow) row(t tile) {
+	lo, hi := r.khRange(r.K, r.oh)
+	r.tiles(r.K, t.rows, func(n int, ow0 *loop.Value, valid func(p int, kw int64) bool) {
+		a := r.initAccs(tile{n, t.blocks})
+		if r.plain {
+			a = r.reducePlain(a, ow0, lo, hi, valid)
+		} else {
+			a = r.reduceBlocked(a, ow0, lo, hi, valid)
+		}
+		for p := range a {
+			for j := range a[p] {
+				r.store(r.AddInt(ow0, int64(p)), j, a[p][j])
+			}
+		}
+	})
+}
+
+// initAccs starts the accumulators with the bias.
+func (r *convRow) initAccs(t tile) accs {
+	a := r.zeroAccs(t)
+	if r.bias < 0 {
+		return a
+	}
+	b := r.WeightBuf(r.bias, tensor.F32)
+	lanes := r.Level.Lanes(4)
+	for j := range a[0] {
+		x := r.Load(b, r.AddInt(r.MulInt(r.ob, block), int64(j*lanes)), lanes)
+		for p := range a {
+			a[p][j] = x
+		}
+	}
+	return a
+}
+
+// weightAt reads vector j of the weights at offset at within each block's weights.
+func (r *convRow) weightAt(j int, at *loop.Value, d int64) *loop.Value {
+	lanes, nv := r.Level.Lanes(4), vectors(r.Level)
+	base := r.MulInt(r.ob, r.perBlock())
+	off := int64(j/nv)*r.perBlock() + int64(j%nv*lanes) + d
+	return r.Load(r.WeightBuf(r.weights, tensor.F32), r.AddInt(r.Add(base, at), off), lanes)
+}
+
+// xAt reads pixel p's scalar; base is the index of the tile's first pixel at kernel column 0.
+func (r *convRow) xAt(base *loop.Value, p int, kw, pixel, d int64) *loop.Value {
+	return r.Load(r.Buf(r.x), r.AddInt(base, (int64(p)*r.sw+kw*r.dw)*pixel+d), 1)
+}
+
+// firstPixel is the column index in the input of the tile's first pixel.
+func (r *convRow) firstPixel(ow0 *loop.Value) *loop.Value {
+	return r.AddInt(r.MulInt(ow0, r.sw), -r.left)
+}
+
+// inputRow is the input row of kernel row kh.
+func (r *convRow) inputRow(kh *loop.Value) *loop.Value {
+	return r.Add(r.AddInt(r.MulInt(r.oh, r.sh), -r.top), r.MulInt(kh, r.dh))
+}
+
+func (r *convRow) reduceBlocked(a accs, ow0, lo, hi *loop.Value, valid func(p int, kw int64) bool) accs {
+	xb := r.inBlocks()
+	all := blocks(r.c)
+	u := int64(4)
+	if r.kw*r.kh == 1 {
+		u = 16
+	}
+	inBlock := func(ib *loop.Value, channels int64, a accs) accs {
+		plane := r.Add(r.MulInt(r.n, all), r.Add(r.MulInt(r.cg, xb), ib))
+		return r.loopOver(lo, hi, 1, a, func(kh *loop.Value, a accs) accs {
+			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))
+			base := r.MulInt(r.Add(r.MulDim(row, r.w), r.firstPixel(ow0)), block)
+			at := r.MulInt(r.Add(r.MulInt(ib, r.kh), kh), r.kw*block*block)
+			for kw := range r.kw {
+				a = r.reduceK(r.Int(0), r.Int(channels), u, a,
+					func(p int, i *loop.Value, d int64) *loop.Value {
+						if !valid(p, kw) {
+							return nil
+						}
+						return r.xAt(r.Add(base, i), p, kw, block, d)
+					},
+					func(j int, i *loop.Value, d int64) *loop.Value {
+						return r.weightAt(j, r.Add(at, r.MulInt(i, block)), (kw*block+d)*block)
+					})
+			}
+			return a
+		})
+	}
+	full := r.c / r.group / block
+	if full > 0 {
+		a = r.loopOver(r.Int(0), r.Int(full), 1, a, func(ib *loop.Value, a accs) accs { return inBlock(ib, block, a) })
+	}
+	if rest := r.c / r.group % block; rest > 0 {
+		a = inBlock(r.Int(full), rest, a)
+	}
+	return a
+}
+
+func (r *convRow) reducePlain(a accs, ow0, lo, hi *loop.Value, valid func(p int, kw int64) bool) accs {
+	return r.loopOver(r.Int(0), r.Int(r.c), 1, a, func(ic *loop.Value, a accs) accs {
+		plane := r.Add(r.MulInt(r.n, r.c), ic)
+		return r.loopOver(lo, hi, 1, a, func(kh *loop.Value, a accs) accs {
+			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))
+			base := r.Add(r.MulDim(row, r.w), r.firstPixel(ow0))
+			at := r.MulInt(r.Add(r.MulInt(ic, r.kh), kh), r.kw*block)
+			return r.reduceK(r.Int(0), r.Int(r.kw), r.kw, a,
+				func(p int, i *loop.Value, d int64) *loop.Value {
+					if !valid(p, d) {
+						return nil
+					}
+					return r.xAt(base, p, d, 1, 0)
+				},
+				func(j int, i *loop.Value, d int64) *loop.Value { return r.weightAt(j, at, d*block) })
+		})
+	})
+}
+
+// store applies the epilogue to vector j of the tile at output column ow and writes it.
+func (r *convRow) store(ow *loop.Value, j int, acc *loop.Value) {
+	lanes, nv := r.Level.Lanes(4), vectors(r.Level)
+	ob := r.AddInt(r.ob, int64(j/nv))
+	r.K.storeBlocked(r.conv.out, r.body, r.n, ob, r.oh, ow, r.conv.oh, r.conv.ow, r.Int(int64(j%nv*lanes)), acc, lanes)
+}
+
+// storeBlocked applies an epilogue at (n, ob, oh, ow, lane) of a blocked tensor and writes the result.
+// ohs and ows are the sizes of rows and columns as the kernel walks them (flattened or not).
+func (k *K) storeBlocked(out *ir.Value, b *body, n, ob, oh, ow *loop.Value, ohs, ows ir.Dim, lane, acc *loop.Value, lanes int) {
+	shape := out.Type.Shape
+	nb := shape[1]
+	res := b.apply(k, acc, lanes, func(v *ir.Value) *loop.Value {
+		st, ok := BroadcastStrides(v.Type.Shape, shape)
+		if !ok {
+			k.Fail(errDecline)
+			return acc
+		}
+		if !ows.Equal(shape[3]) { // flattened: rows are longer
+			st[2] = st[3].Mul(ows)
+		}
+		return k.loadStrided(v, st, []*loop.Value{n, ob, oh, ow, lane}, lanes, nil)
+	})
+	pixel := k.Add(k.MulDim(k.Add(k.MulDim(k.Add(k.MulDim(n, nb), ob), ohs), oh), ows), ow)
+	k.Store(k.Buf(out), k.Add(k.MulInt(pixel, block), lane), k.toMemory(res, out.Type.DType))
+}
+
+func (v *conv) lowerDepthwise(c *Ctx) error {
+	nb := blocks(v.c)
+	width := 64.0
+	if v.ow.IsConst() {
+		width = float64(v.ow.Value())
+	}
+	return c.Kernel(Step{
+		Op: v.op, Name: fmt.Sprintf("dwconv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out},
+		Par: v.n.Mul(v.oh).MulInt(nb), NsPerIter: 5 + width*float64(v.kh*v.kw)/4,
+		Flops: v.n.Mul(v.oh).Mul(v.ow).MulInt(2 * v.c * v.kh * v.kw), Bytes: bytesOf(v.x).Add(bytesOf(v.out)),
+		Build: func(k *K) {
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, v.n, ir.Const(nb), v.oh)
+				r := &convRow{conv: v, K: k, n: co[0], oh: co[2], ob: co[1]}
+				r.depthwiseRow()
+			})
+		},
+	})
+}
+
+func (r *convRow) depthwiseRow() {
+	nv, lanes := vectors(r.Level), r.Level.Lanes(4)
+	n := max(1, min(8, r.Level.Tile/nv))
+	lo, hi := r.khRange(r.K, r.oh)
+	x := r.Buf(r.x)
+	r.tiles(r.K, n, func(n int, ow0 *loop.Value, valid func(p int, kw int64) bool) {
+		a := r.initAccs(tile{n, 1})
+		a = r.loopOver(lo, hi, 1, a, func(kh *loop.Value, a accs) accs {
+			plane := r.Add(r.MulInt(r.n, blocks(r.c)), r.ob)
+			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))
+			base := r.MulInt(r.Add(r.MulDim(row, r.w), r.firstPixel(ow0)), block)
+			for kw := range r.kw {
+				next := make(accs, n)
+				for p := range next {
+					next[p] = append([]*loop.Value{}, a[p]...)
+				}
+				for j := range nv {
+					w := r.weightAt(j, r.MulInt(kh, r.kw*block), kw*block)
+					for p := range n {
+						if !valid(p, kw) {
+							continue
+						}
+						off := (int64(p)*r.sw+kw*r.dw)*block + int64(j*lanes)
+						next[p][j] = r.FMA(r.Load(x, r.AddInt(base, off), lanes), w, a[p][j])
+					}
+				}
+				a = next
+			}
+			return a
+		})
+		for p := range a {
+			for j := range a[p] {
+				r.store(r.AddInt(ow0, int64(p)), j, a[p][j])
+			}
+		}
+	})
+}

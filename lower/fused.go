@@ -1,0 +1,389 @@
+package lower
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+// computeType is the element type in which kernels compute on d: half floats as f32, booleans as
+// predicates, the rest as stored.
+func computeType(d tensor.DType) tensor.DType {
+	if d == tensor.F16 || d == tensor.BF16 {
+		return tensor.F32
+	}
+	return d
+}
+
+// compiled reports whether kernels can load and store d.
+func compiled(d tensor.DType) bool {
+	switch d {
+	case tensor.F32, tensor.F64, tensor.F16, tensor.BF16, tensor.Bool, tensor.U8, tensor.I8, tensor.U16, tensor.I16, tensor.U32, tensor.I32, tensor.U64, tensor.I64:
+		return true
+	}
+	return false
+}
+
+// fromMemory turns what a load gave into the compute type of d.
+func (k *K) fromMemory(x *loop.Value, d tensor.DType) *loop.Value {
+	switch d {
+	case tensor.F16, tensor.BF16:
+		return k.ToF32(x)
+	case tensor.Bool:
+		return k.Cmp(loop.NE, x, k.IntOf(x.Type, 0))
+	}
+	return x
+}
+
+// toMemory is the inverse of fromMemory.
+func (k *K) toMemory(x *loop.Value, d tensor.DType) *loop.Value {
+	switch d {
+	case tensor.F16, tensor.BF16:
+		return k.FromF32(x, d)
+	case tensor.Bool:
+		t := loop.Vec(tensor.U8, x.Type.Lanes)
+		return k.Select(x, k.IntOf(t, 1), k.IntOf(t, 0))
+	}
+	return x
+}
+
+// splat makes a constant of the compute type of a one-element constant.
+func (k *K) splat(d *ir.Data, lanes int) *loop.Value {
+	t, err := d.Tensor()
+	if err != nil {
+		k.Fail(err)
+		return k.IntOf(loop.Vec(tensor.U8, lanes), 0)
+	}
+	var bits uint64
+	for i := d.DType.Size() - 1; i >= 0; i-- {
+		bits = bits<<8 | uint64(t.Data[i])
+	}
+	ct := loop.Vec(computeType(d.DType), lanes)
+	switch d.DType {
+	case tensor.F16, tensor.BF16:
+		return k.Broadcast(k.ToF32(k.Bits(loop.Scalar(d.DType), bits)), lanes)
+	case tensor.Bool:
+		return k.Bits(ct, min(bits, 1))
+	}
+	return k.Bits(ct, bits)
+}
+
+// LoadAt reads operand v, broadcast to shape out, at coordinates co and the lanes-1 that follow in the
+// last dimension, in its compute type. mask, if not nil, selects the lanes to touch.
+func (k *K) LoadAt(v *ir.Value, out []ir.Dim, co []*loop.Value, lanes int, mask *loop.Value) *loop.Value {
+	if d := k.C.constOf(v); d != nil && d.Len() == 1 {
+		return k.splat(d, lanes)
+	}
+	strides, ok := BroadcastStrides(v.Type.Shape, out)
+	if !ok {
+		k.Fail(errDecline)
+		return k.IntOf(loop.Vec(computeType(v.Type.DType), lanes), 0)
+	}
+	return k.loadStrided(v, strides, co, lanes, mask)
+}
+
+func (k *K) loadStrided(v *ir.Value, strides []ir.Dim, co []*loop.Value, lanes int, mask *loop.Value) *loop.Value {
+	idx := k.Int(0)
+	for i, s := range strides {
+		if !s.Is(0) {
+			idx = k.Add(idx, k.MulDim(co[i], s))
+		}
+	}
+	buf := k.Buf(v)
+	last := len(strides) - 1
+	switch {
+	case last < 0 || strides[last].Is(0):
+		return k.Broadcast(k.fromMemory(k.Load(buf, idx, 1), v.Type.DType), lanes)
+	case mask != nil:
+		return k.fromMemory(k.LoadMask(buf, idx, mask), v.Type.DType)
+	}
+	return k.fromMemory(k.Load(buf, idx, lanes), v.Type.DType)
+}
+
+// body is what elementwise work a kernel does on each element: the ops of a Fused region after its
+// anchor, or a single elementwise op.
+type body struct {
+	c      *Ctx
+	ops    []*ir.Op
+	anchor *ir.Value // the value that the anchor computes, nil without one
+	result *ir.Value
+	inputs []*ir.Value // values read from memory, as seen in the region
+}
+
+// newBody collects the elementwise ops of op: of its region past the first anchors ops if it is Fused.
+func (c *Ctx) newBody(op *ir.Op, anchor *ir.Op) (*body, error) {
+	b := &body{c: c}
+	ops := []*ir.Op{op}
+	if op.Info.Name == "Fused" {
+		r := op.Regions[0]
+		if len(r.Results) != 1 {
+			return nil, errDecline
+		}
+		for i, p := range r.Params {
+			c.alias[p] = op.Operands[i]
+		}
+		ops, b.result = r.Ops, r.Results[0]
+	} else if anchor == nil {
+		b.result = op.Results[0]
+	}
+	if anchor != nil {
+		b.anchor = anchor.Results[0]
+		if b.result == nil {
+			b.result = b.anchor
+		}
+	}
+	local := map[*ir.Value]bool{}
+	for _, o := range ops {
+		if o == anchor || o == op && anchor != nil {
+			continue
+		}
+		if o.Info.Name != "Const" && elementwise[o.Info.Name] == nil {
+			return nil, errDecline
+		}
+		for _, v := range o.Operands {
+			if v == nil || v == b.anchor || local[v] {
+				continue
+			}
+			if !v.Type.Ranked || !compiled(v.Type.DType) {
+				return nil, errDecline
+			}
+			b.inputs = append(b.inputs, v)
+		}
+		for _, v := range o.Results {
+			if v != nil && !compiled(v.Type.DType) {
+				return nil, errDecline
+			}
+			local[v] = true
+		}
+		b.ops = append(b.ops, o)
+	}
+	return b, nil
+}
+
+// apply computes the body given the anchor's value and a way to load the inputs. All values have the same lanes.
+func (b *body) apply(k *K, acc *loop.Value, lanes int, load func(v *ir.Value) *loop.Value) *loop.Value {
+	env := map[*ir.Value]*loop.Value{}
+	if b.anchor != nil {
+		env[b.anchor] = acc
+	}
+	get := func(v *ir.Value) *loop.Value {
+		if v == nil {
+			return nil
+		}
+		if x, ok := env[v]; ok {
+			return x
+		}
+		var x *loop.Value
+		if d := k.C.constOf(v); d != nil && d.Len() == 1 {
+			x = k.splat(d, lanes)
+		} else {
+			x = load(v)
+		}
+		env[v] = x
+		return x
+	}
+	for _, op := range b.ops {
+		if op.Info.Name == "Const" {
+			continue
+		}
+		x := make([]*loop.Value, len(op.Operands))
+		for i, v := range op.Operands {
+			x[i] = get(v)
+		}
+		r, err := elementwise[op.Info.Name](k, op, x)
+		if err != nil {
+			k.Fail(err)
+			return k.IntOf(loop.Vec(computeType(b.result.Type.DType), lanes), 0)
+		}
+		env[op.Results[0]] = r
+	}
+	return get(b.result)
+}
+
+// memInputs are the inputs that are read from memory: all but one-element constants.
+func (b *body) memInputs() []*ir.Value {
+	var out []*ir.Value
+	for _, v := range b.inputs {
+		if d := b.c.constOf(v); d == nil || d.Len() != 1 {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// elemChunk is how many elements a parallel iteration of a one-dimensional elementwise kernel covers.
+const elemChunk = 4096
+
+// lowerElementwise compiles an elementwise op or a Fused group of them into one pass over the result.
+func lowerElementwise(c *Ctx, op *ir.Op) error {
+	b, err := c.newBody(op, nil)
+	if err != nil {
+		return err
+	}
+	out := op.Results[0]
+	if !out.Type.Ranked || !compiled(out.Type.DType) {
+		return errDecline
+	}
+	ins := b.memInputs()
+	dims, strides, err := collapse(out.Type.Shape, ins)
+	if err != nil {
+		return err
+	}
+	rank := len(dims)
+	inner, outer := dims[rank-1], ir.Product(dims[:rank-1])
+	chunk, nchunk := inner, ir.Const(1)
+	if !inner.IsConst() || inner.Value() > 2*elemChunk {
+		chunk, nchunk = ir.Const(elemChunk), inner.CeilDiv(elemChunk)
+	}
+	ns := 1.0 + float64(len(b.ops))
+	perIter := 1.0 * elemChunk
+	if chunk.IsConst() {
+		perIter = float64(chunk.Value())
+	}
+	total := ir.Product(out.Type.Shape)
+	bytes := bytesOf(out)
+	for _, v := range ins {
+		bytes = bytes.Add(bytesOf(v))
+	}
+	return c.Kernel(Step{
+		Op: op, Name: elemName(op), Ins: ins, Outs: []*ir.Value{out},
+		Par: outer.Mul(nchunk), NsPerIter: 5 + perIter*ns/16, Flops: total.MulInt(int64(len(b.ops))), Bytes: bytes,
+		Build: func(k *K) {
+			dst := k.Buf(out)
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, append(append([]ir.Dim{}, dims[:rank-1]...), nchunk)...)
+				lo := k.MulDim(co[rank-1], chunk)
+				n := k.Dim(inner)
+				hi := n
+				if !nchunk.Is(1) {
+					hi = k.MinIdx(k.Add(lo, k.Dim(chunk)), n)
+				}
+				base := make([]*loop.Value, len(ins)+1)
+				for j := range base {
+					base[j] = k.Int(0)
+					for d := range rank - 1 {
+						if s := strides[j][d]; !s.Is(0) {
+							base[j] = k.Add(base[j], k.MulDim(co[d], s))
+						}
+					}
+				}
+				k.vectorLoop(lo, hi, k.Level.Lanes(4), func(x *loop.Value, lanes int) {
+					r := b.apply(k, nil, lanes, func(v *ir.Value) *loop.Value {
+						j := indexOf(ins, v)
+						if strides[j+1][rank-1].Is(0) {
+							return k.Broadcast(k.fromMemory(k.Load(k.Buf(v), base[j+1], 1), v.Type.DType), lanes)
+						}
+						return k.fromMemory(k.Load(k.Buf(v), k.Add(base[j+1], x), lanes), v.Type.DType)
+					})
+					k.Store(dst, k.Add(base[0], x), k.toMemory(r, out.Type.DType))
+				})
+			})
+		},
+	})
+}
+
+func indexOf(vs []*ir.Value, v *ir.Value) int {
+	for i, w := range vs {
+		if w == v {
+			return i
+		}
+	}
+	panic(fmt.Sprintf("lower: %q is not an input", v.Name))
+}
+
+func elemName(op *ir.Op) string {
+	if op.Info.Name == "Fused" {
+		return "fused"
+	}
+	return "elem_" + op.Info.Name
+}
+
+// collapse merges adjacent dimensions in which the result and all operands are contiguous or all
+// broadcast. strides[0] belongs to the result, strides[i+1] to ins[i].
+func collapse(out []ir.Dim, ins []*ir.Value) (dims []ir.Dim, strides [][]ir.Dim, err error) {
+	if len(out) == 0 {
+		out = []ir.Dim{ir.Const(1)}
+	}
+	all := [][]ir.Dim{Strides(out)}
+	for _, v := range ins {
+		s, ok := BroadcastStrides(v.Type.Shape, out)
+		if !ok {
+			return nil, nil, errDecline
+		}
+		all = append(all, s)
+	}
+	strides = make([][]ir.Dim, len(all))
+	for i := range out {
+		if out[i].Is(1) && i < len(out)-1 {
+			continue
+		}
+		if n := len(dims); n > 0 && mergeable(all, strides, out[i], i) {
+			dims[n-1] = dims[n-1].Mul(out[i])
+			for j := range all {
+				strides[j][n-1] = all[j][i]
+			}
+			continue
+		}
+		dims = append(dims, out[i])
+		for j := range all {
+			strides[j] = append(strides[j], all[j][i])
+		}
+	}
+	return dims, strides, nil
+}
+
+// mergeable: the last kept dimension of every operand steps over exactly the n elements of dimension i.
+func mergeable(all, kept [][]ir.Dim, n ir.Dim, i int) bool {
+	for j := range all {
+		last := kept[j][len(kept[j])-1]
+		if !last.Equal(all[j][i].Mul(n)) || last.Is(0) != all[j][i].Is(0) {
+			return false
+		}
+	}
+	return true
+}
+
+// MinIdx is the smaller of two indices.
+func (k *K) MinIdx(x, y *loop.Value) *loop.Value {
+	a, oka := k.ConstInt(x)
+	b, okb := k.ConstInt(y)
+	if oka && okb {
+		return k.Int(min(a, b))
+	}
+	return k.Select(k.Cmp(loop.LT, x, y), x, y)
+}
+
+// MaxIdx is the larger of two indices.
+func (k *K) MaxIdx(x, y *loop.Value) *loop.Value {
+	a, oka := k.ConstInt(x)
+	b, okb := k.ConstInt(y)
+	if oka && okb {
+		return k.Int(max(a, b))
+	}
+	return k.Select(k.Cmp(loop.GT, x, y), x, y)
+}
+
+// vectorLoop covers [lo, hi) with vectors of n lanes, then with scalars.
+func (k *K) vectorLoop(lo, hi *loop.Value, n int, body func(x *loop.Value, lanes int)) {
+	if a, ok := k.ConstInt(lo); ok {
+		if b, ok := k.ConstInt(hi); ok && b-a < int64(n) {
+			k.Range(lo, hi, 1, func(x *loop.Value) { body(x, 1) })
+			return
+		}
+	}
+	count := k.Sub(hi, lo)
+	mid := k.Add(lo, k.MulInt(k.Div(count, k.Int(int64(n))), int64(n)))
+	k.Range(lo, mid, int64(n), func(x *loop.Value) { body(x, n) })
+	if m, ok := k.ConstInt(mid); ok {
+		if h, ok := k.ConstInt(hi); ok && m == h {
+			return
+		}
+	}
+	k.Range(mid, hi, 1, func(x *loop.Value) { body(x, 1) })
+}
+
+// ceilLog2 is the number of halvings that bring n to 1.
+func ceilLog2(n int64) int { return int(math.Ceil(math.Log2(float64(n)))) }

@@ -1,0 +1,154 @@
+package lower
+
+import (
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/plan"
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+// sizesKnown reports whether all dimensions of op's results can be computed before op runs.
+func (c *Ctx) sizesKnown(op *ir.Op) bool {
+	for _, v := range op.Results {
+		if v == nil {
+			continue
+		}
+		if !v.Type.Ranked {
+			return false
+		}
+		for _, d := range v.Type.Shape {
+			for _, s := range d.Symbols(nil) {
+				if _, ok := c.slots[s]; !ok {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// host emits a step that calls op's host function.
+func (c *Ctx) host(op *ir.Op) error {
+	if c.Opts.HasHost == nil || !c.Opts.HasHost(op.Info.Name) {
+		return op.Errorf("no kernel and no host function for this op with operand types %s", operandTypes(op))
+	}
+	step := plan.Step{Kind: plan.StepHost, Name: op.Info.Name + " " + op.Origin.Node, HostOp: op.Info.Name, A: -1, B: -1,
+		Par: nil, Flops: c.constSlot(0), MemBytes: c.constSlot(0), Attrs: tensor.Attrs{}}
+	for k, v := range op.Attrs {
+		if d, ok := v.(*ir.Data); ok {
+			t, err := d.Tensor()
+			if err != nil {
+				return op.Errorf("%w", err)
+			}
+			v = t
+		}
+		step.Attrs[k] = v
+	}
+	for _, v := range op.Operands {
+		ref, err := c.ref(v)
+		if err != nil {
+			return op.Errorf("%w", err)
+		}
+		step.In = append(step.In, ref)
+	}
+	for _, v := range op.Results {
+		fresh, _ := c.bindFresh(v)
+		if v != nil {
+			if _, err := c.define(v); err != nil {
+				return op.Errorf("%w", err)
+			}
+		}
+		ref, err := c.ref(v)
+		if err != nil {
+			return op.Errorf("%w", err)
+		}
+		step.Out = append(step.Out, ref)
+		step.Fresh = append(step.Fresh, fresh)
+	}
+	c.addStep(step)
+	c.prog.HostSteps = append(c.prog.HostSteps, op.Info.Name+" "+op.Origin.Node)
+	return nil
+}
+
+func operandTypes(op *ir.Op) string {
+	s := ""
+	for i, v := range op.Operands {
+		if i > 0 {
+			s += ", "
+		}
+		if v != nil {
+			s += v.Type.String()
+		}
+	}
+	return s
+}
+
+// bindFresh gives the slots of those dimensions of v that are symbols nothing has bound yet, -1 for
+// the others, and whether there are any.
+func (c *Ctx) bindFresh(v *ir.Value) (out []plan.Slot, any bool) {
+	if v == nil || !v.Type.Ranked {
+		return nil, false
+	}
+	out = make([]plan.Slot, len(v.Type.Shape))
+	for i, d := range v.Type.Shape {
+		out[i] = -1
+		name := d.SymName()
+		if name == "" {
+			continue
+		}
+		if _, ok := c.slots[name]; ok {
+			continue
+		}
+		out[i], any = c.symSlot(name), true
+	}
+	return out, any
+}
+
+// ref is a value as the operand of a host step.
+func (c *Ctx) ref(v *ir.Value) (plan.TensorRef, error) {
+	if v == nil {
+		return plan.TensorRef{Buf: -1, Box: -1}, nil
+	}
+	st, err := c.at(v)
+	if err != nil {
+		return plan.TensorRef{}, err
+	}
+	r := plan.TensorRef{Buf: st.buf, Box: st.box, DType: v.Type.DType}
+	if st.buf >= 0 {
+		for _, d := range v.Type.Shape {
+			r.Shape = append(r.Shape, c.slot(d))
+		}
+	}
+	return r, nil
+}
+
+// copyOf is a stand-in op that names the copying of v in plans and dumps.
+func copyOf(m *ir.Module, v *ir.Value) *ir.Op {
+	op := m.NewOp("Identity", []*ir.Value{v}, 0, nil, ir.Origin{Op: "copy", Node: v.Name})
+	return op
+}
+
+// copy emits a step that copies src to dst, which has the same type.
+func (c *Ctx) copy(op *ir.Op, src, dst *ir.Value) error {
+	return c.copyAt(op, src, dst, ir.Dim{}, ir.Dim{}, ir.Product(src.Type.Shape))
+}
+
+// copyAt emits a step that copies n elements from offset from of src to offset to of dst.
+func (c *Ctx) copyAt(op *ir.Op, src, dst *ir.Value, from, to, n ir.Dim) error {
+	if !compiled(src.Type.DType) {
+		return op.Errorf("copying %v is not supported", src.Type)
+	}
+	return c.Kernel(Step{
+		Op: op, Name: "copy", Ins: []*ir.Value{src}, Outs: []*ir.Value{dst}, Par: n.CeilDiv(elemChunk), NsPerIter: 500, Bytes: n.MulInt(int64(2 * src.Type.DType.Size())),
+		Build: func(k *K) {
+			a, b := k.Buf(src), k.Buf(dst)
+			k.Parallel(func(i *loop.Value) {
+				lo := k.MulInt(i, elemChunk)
+				hi := k.MinIdx(k.AddInt(lo, elemChunk), k.Dim(n))
+				k.vectorLoop(lo, hi, k.Level.Lanes(src.Type.DType.Size()), func(x *loop.Value, lanes int) {
+					k.Store(b, k.Add(k.Dim(to), x), k.Load(a, k.Add(k.Dim(from), x), lanes))
+				})
+			})
+		},
+	})
+}

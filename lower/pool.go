@@ -1,0 +1,337 @@
+package lower
+
+import (
+	"math"
+
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+// pool is a max or average pooling in channel blocks.
+type pool struct {
+	window
+	op, anchor *ir.Op
+	x, out     *ir.Value
+	body       *body
+	max        bool
+	includePad bool
+}
+
+func lowerBlockedPool(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
+	x := c.resolve(anchor.Operands[0])
+	ks := anchor.Attrs.Ints("kernel_shape", nil)
+	if len(ks) != 2 || x.Type.DType != tensor.F32 || len(anchor.Results) > 1 && anchor.Results[1] != nil {
+		return errDecline
+	}
+	bd, err := c.newBody(op, anchor)
+	if err != nil {
+		return err
+	}
+	xs, os := x.Type.Shape, anchor.Results[0].Type.Shape
+	p := &pool{op: op, anchor: anchor, x: x, out: out, body: bd, max: anchor.Info.Name == "BlockedMaxPool",
+		includePad: anchor.Attrs.Int("count_include_pad", 0) != 0}
+	if p.window, err = newWindow(anchor, ks[0], ks[1], xs[2], xs[3], os[2], os[3]); err != nil {
+		return err
+	}
+	if !p.colsInside() && !(p.w.IsConst() && p.ow.IsConst()) {
+		return errDecline
+	}
+	width := 64.0
+	if p.ow.IsConst() {
+		width = float64(p.ow.Value())
+	}
+	return c.Kernel(Step{
+		Op: op, Name: "pool", Ins: append(bd.memInputs(), x), Outs: []*ir.Value{out}, Par: xs[0].Mul(xs[1]).Mul(p.oh),
+		NsPerIter: 5 + width*float64(p.kh*p.kw)/4, Bytes: bytesOf(x).Add(bytesOf(out)), Build: p.build,
+	})
+}
+
+func (p *pool) build(k *K) {
+	xs := p.x.Type.Shape
+	nv, lanes := vectors(k.Level), k.Level.Lanes(4)
+	t := loop.Vec(tensor.F32, lanes)
+	start := k.Float(t, 0)
+	if p.max {
+		start = k.Float(t, math.Inf(-1))
+	}
+	n := max(1, min(8, k.Level.Tile/nv))
+	k.Parallel(func(i *loop.Value) {
+		co := k.Unflatten(i, xs[0], xs[1], p.oh)
+		lo, hi := p.khRange(k, co[2])
+		plane := k.Flatten(co[:2], xs[:2])
+		p.tiles(k, n, func(n int, ow0 *loop.Value, valid func(int, int64) bool) {
+			a := make(accs, n)
+			for q := range a {
+				for range nv {
+					a[q] = append(a[q], start)
+				}
+			}
+			a = k.loopOver(lo, hi, 1, a, func(kh *loop.Value, a accs) accs {
+				ih := k.Add(k.AddInt(k.MulInt(co[2], p.sh), -p.top), k.MulInt(kh, p.dh))
+				row := k.Add(k.MulDim(plane, p.h), ih)
+				base := k.MulInt(k.Add(k.MulDim(row, p.w), k.AddInt(k.MulInt(ow0, p.sw), -p.left)), block)
+				return p.step(k, a, base, valid)
+			})
+			for q := range a {
+				for j := range a[q] {
+					r := a[q][j]
+					if !p.max {
+						r = k.Div(r, p.count(k, q, ow0, co[2], lo, hi, valid, lanes))
+					}
+					k.storeBlocked(p.out, p.body, co[0], co[1], co[2], k.AddInt(ow0, int64(q)), p.oh, p.ow, k.Int(int64(j*lanes)), r, lanes)
+				}
+			}
+		})
+	})
+}
+
+// step accumulates one kernel row.
+func (p *pool) step(k *K, a accs, base *loop.Value, valid func(int, int64) bool) accs {
+	lanes := k.Level.Lanes(4)
+	next := make(accs, len(a))
+	for q := range a {
+		next[q] = append([]*loop.Value{}, a[q]...)
+		for j := range a[q] {
+			for kw := range p.kw {
+				if !valid(q, kw) {
+					continue
+				}
+				x := k.Load(k.Buf(p.x), k.AddInt(base, (int64(q)*p.sw+kw*p.dw)*block+int64(j*lanes)), lanes)
+				if p.max {
+					next[q][j] = k.Max(next[q][j], x)
+				} else {
+					next[q][j] = k.Add(next[q][j], x)
+				}
+			}
+		}
+	}
+	return next
+}
+
+// count is the number of elements that pixel q averages over: those on the input, or with
+// count_include_pad those on the padded input.
+func (p *pool) count(k *K, q int, ow0, oh, lo, hi *loop.Value, valid func(int, int64) bool, lanes int) *loop.Value {
+	cols := int64(0)
+	for kw := range p.kw {
+		if valid(q, kw) {
+			cols++
+		}
+	}
+	n := k.Mul(k.Sub(hi, lo), k.Int(cols))
+	if p.includePad {
+		n = p.padded(k, oh, k.AddInt(ow0, int64(q)))
+	}
+	return k.Broadcast(k.Convert(n, tensor.F32), lanes)
+}
+
+// padded is the number of elements of a window on the padded input. A window may end past the padding
+// with ceil_mode; it never starts before it.
+func (p *pool) padded(k *K, oh, ow *loop.Value) *loop.Value {
+	clip := func(o *loop.Value, s, before, after, kn, d int64, size ir.Dim) *loop.Value {
+		left := k.Sub(k.Dim(size.AddInt(before+after)), k.MulInt(o, s))
+		return k.MinIdx(k.Int(kn), k.Div(k.AddInt(left, d-1), k.Int(d)))
+	}
+	return k.Mul(clip(oh, p.sh, p.top, p.bottom, p.kh, p.dh, p.h), clip(ow, p.sw, p.left, p.right, p.kw, p.dw, p.w))
+}
+
+// lowerBlockedGlobalAveragePool averages the pixels of each channel block.
+func lowerBlockedGlobalAveragePool(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
+	x := c.resolve(anchor.Operands[0])
+	if x.Type.DType != tensor.F32 {
+		return errDecline
+	}
+	bd, err := c.newBody(op, anchor)
+	if err != nil {
+		return err
+	}
+	xs := x.Type.Shape
+	pixels := xs[2].Mul(xs[3])
+	return c.Kernel(Step{
+		Op: op, Name: "gap", Ins: append(bd.memInputs(), x), Outs: []*ir.Value{out}, Par: xs[0].Mul(xs[1]), NsPerIter: 200, Bytes: bytesOf(x),
+		Build: func(k *K) {
+			nv, lanes := vectors(k.Level), k.Level.Lanes(4)
+			one := ir.Const(1)
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, xs[0], xs[1])
+				base := k.MulDim(i, pixels.MulInt(block))
+				// Four partial sums hide the latency of the additions.
+				a := k.zeroAccs(tile{4, 1})
+				load := func(px *loop.Value, d, j int) *loop.Value {
+					return k.Load(k.Buf(x), k.AddInt(k.Add(base, k.MulInt(px, block)), int64(d*block+j*lanes)), lanes)
+				}
+				add := func(n int) func(px *loop.Value, a accs) accs {
+					return func(px *loop.Value, a accs) accs {
+						next := append(accs{}, a...)
+						for d := range n {
+							next[d] = append([]*loop.Value{}, a[d]...)
+							for j := range nv {
+								next[d][j] = k.Add(a[d][j], load(px, d, j))
+							}
+						}
+						return next
+					}
+				}
+				mid := k.MulInt(k.Div(k.Dim(pixels), k.Int(4)), 4)
+				a = k.loopOver(k.Int(0), mid, 4, a, add(4))
+				a = k.loopOver(mid, k.Dim(pixels), 1, a, add(1))
+				count := k.Broadcast(k.Convert(k.Dim(pixels), tensor.F32), lanes)
+				for j := range nv {
+					s := k.Add(k.Add(a[0][j], a[1][j]), k.Add(a[2][j], a[3][j]))
+					k.storeBlocked(out, bd, co[0], co[1], k.Int(0), k.Int(0), one, one, k.Int(int64(j*lanes)), k.Div(s, count), lanes)
+				}
+			})
+		},
+	})
+}
+
+// lowerBlock compiles Block: [N,C,H,W] to [N,ceil(C/16),H,W,16].
+func lowerBlock(c *Ctx, op *ir.Op) error {
+	x, out := op.Operands[0], op.Results[0]
+	if x.Type.DType != tensor.F32 || x.Type.Rank() != 4 || !x.Type.Shape[1].IsConst() {
+		return errDecline
+	}
+	return reorder(c, op, x, out, x.Type.Shape, false)
+}
+
+// lowerUnblock compiles Unblock, its inverse.
+func lowerUnblock(c *Ctx, op *ir.Op) error {
+	x, out := op.Operands[0], op.Results[0]
+	if x.Type.DType != tensor.F32 || out.Type.Rank() != 4 || !out.Type.Shape[1].IsConst() {
+		return errDecline
+	}
+	return reorder(c, op, x, out, out.Type.Shape, true)
+}
+
+// reorder moves between plain and blocked; shape is the plain one.
+func reorder(c *Ctx, op *ir.Op, x, out *ir.Value, shape []ir.Dim, unblock bool) error {
+	ch, pixels := shape[1].Value(), shape[2].Mul(shape[3])
+	nb := blocks(ch)
+	name := "block"
+	if unblock {
+		name = "unblock"
+	}
+	return c.Kernel(Step{
+		Op: op, Name: name, Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: shape[0].MulInt(nb), NsPerIter: 2000, Bytes: bytesOf(x).Add(bytesOf(out)),
+		Build: func(k *K) {
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, shape[0], ir.Const(nb))
+				plain := k.MulDim(k.Add(k.MulInt(co[0], ch), k.MulInt(co[1], block)), pixels)
+				blocked := k.MulDim(i, pixels.MulInt(block))
+				channels := k.MinIdx(k.Int(block), k.Sub(k.Int(ch), k.MulInt(co[1], block)))
+				k.Range(k.Int(0), k.Dim(pixels), 1, func(p *loop.Value) {
+					k.Range(k.Int(0), channels, 1, func(l *loop.Value) {
+						a := k.Add(k.Add(plain, k.MulDim(l, pixels)), p)
+						b := k.Add(k.Add(blocked, k.MulInt(p, block)), l)
+						if unblock {
+							k.Store(k.Buf(out), a, k.Load(k.Buf(x), b, 1))
+						} else {
+							k.Store(k.Buf(out), b, k.Load(k.Buf(x), a, 1))
+						}
+					})
+				})
+			})
+		},
+	})
+}
+
+// lowerPlainPool compiles MaxPool and AveragePool on plain tensors of rank 3 or 4, one output at a time.
+func lowerPlainPool(c *Ctx, op *ir.Op) error {
+	x, out := op.Operands[0], op.Results[0]
+	rank := x.Type.Rank()
+	if !isHalfOrFloat(x.Type.DType) || rank != 3 && rank != 4 || op.Result(1) != nil {
+		return errDecline
+	}
+	ks := pair(op.Attrs.Ints("kernel_shape", nil), 1)
+	two := &ir.Op{Info: op.Info, Attrs: tensor.Attrs{"auto_pad": op.Attrs.Str("auto_pad", "NOTSET")}}
+	before, after := padsOf(op)
+	s, d := pair(op.Attrs.Ints("strides", nil), 1), pair(op.Attrs.Ints("dilations", nil), 1)
+	two.Attrs["strides"], two.Attrs["dilations"] = s[:], d[:]
+	two.Attrs["pads"] = []int64{before[0], before[1], after[0], after[1]}
+	h, w := plane(x.Type.Shape)
+	oh, ow := plane(out.Type.Shape)
+	win, err := newWindow(two, ks[0], ks[1], h, w, oh, ow)
+	if err != nil {
+		return err
+	}
+	p := &pool{window: win, op: op, x: x, out: out, max: op.Info.Name == "MaxPool", includePad: op.Attrs.Int("count_include_pad", 0) != 0}
+	planes := x.Type.Shape[0].Mul(x.Type.Shape[1])
+	return c.Kernel(Step{
+		Op: op, Name: "pool_plain", Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: planes.Mul(oh), NsPerIter: 500, Bytes: bytesOf(x).Add(bytesOf(out)),
+		Build: func(k *K) {
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, planes, oh)
+				k.Range(k.Int(0), k.Dim(ow), 1, func(col *loop.Value) {
+					r := p.single(k, co[0], co[1], col)
+					k.Store(k.Buf(out), k.Add(k.MulDim(i, ow), col), k.toMemory(r, out.Type.DType))
+				})
+			})
+		},
+	})
+}
+
+// single computes one output of a plain plane.
+func (p *pool) single(k *K, plane, oh, ow *loop.Value) *loop.Value {
+	t := loop.Scalar(tensor.F32)
+	start := k.Float(t, 0)
+	if p.max {
+		start = k.Float(t, math.Inf(-1))
+	}
+	rows := p.window
+	cols := window{h: p.w, oh: p.ow, kh: p.kw, sh: p.sw, dh: p.dw, top: p.left, bottom: p.right}
+	lo, hi := rows.khRange(k, oh)
+	left, right := cols.khRange(k, ow)
+	acc := k.For(lo, hi, 1, []*loop.Value{start}, func(kh *loop.Value, a []*loop.Value) []*loop.Value {
+		ih := k.Add(k.AddInt(k.MulInt(oh, p.sh), -p.top), k.MulInt(kh, p.dh))
+		base := k.Add(k.MulDim(k.Add(k.MulDim(plane, p.h), ih), p.w), k.AddInt(k.MulInt(ow, p.sw), -p.left))
+		return k.For(left, right, 1, a, func(kw *loop.Value, a []*loop.Value) []*loop.Value {
+			x := k.fromMemory(k.Load(k.Buf(p.x), k.Add(base, k.MulInt(kw, p.dw)), 1), p.x.Type.DType)
+			if p.max {
+				return []*loop.Value{k.Max(a[0], x)}
+			}
+			return []*loop.Value{k.Add(a[0], x)}
+		})
+	})
+	if p.max {
+		return acc[0]
+	}
+	count := k.Mul(k.Sub(hi, lo), k.Sub(right, left))
+	if p.includePad {
+		count = p.padded(k, oh, ow)
+	}
+	return k.Div(acc[0], k.Convert(count, tensor.F32))
+}
+
+// lowerLRN compiles local response normalisation across channels.
+func lowerLRN(c *Ctx, op *ir.Op) error {
+	x, out := op.Operands[0], op.Results[0]
+	if x.Type.DType != tensor.F32 || x.Type.Rank() < 3 {
+		return errDecline
+	}
+	size := op.Attrs.Int("size", 1)
+	alpha, beta, bias := op.Attrs.Float("alpha", 1e-4), op.Attrs.Float("beta", 0.75), op.Attrs.Float("bias", 1)
+	n, ch, pixels := x.Type.Shape[0], x.Type.Shape[1], ir.Product(x.Type.Shape[2:])
+	return c.Kernel(Step{
+		Op: op, Name: "lrn", Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: n.Mul(ch), NsPerIter: 5000, Bytes: bytesOf(x).MulInt(2),
+		Build: func(k *K) {
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, n, ch)
+				lo := k.MaxIdx(k.AddInt(co[1], -(size-1)/2), k.Int(0))
+				hi := k.MinIdx(k.AddInt(co[1], size/2+1), k.Dim(ch))
+				image := k.MulDim(co[0], ch)
+				k.vectorLoop(k.Int(0), k.Dim(pixels), k.Level.Lanes(4), func(p *loop.Value, lanes int) {
+					load := func(ch *loop.Value) *loop.Value {
+						return k.Load(k.Buf(x), k.Add(k.MulDim(k.Add(image, ch), pixels), p), lanes)
+					}
+					zero := k.Float(loop.Vec(tensor.F32, lanes), 0)
+					sum := k.For(lo, hi, 1, []*loop.Value{zero}, func(q *loop.Value, a []*loop.Value) []*loop.Value {
+						v := load(q)
+						return []*loop.Value{k.FMA(v, v, a[0])}
+					})
+					den := k.Pow(k.FMA(sum[0], k.num(zero, alpha/float64(size)), k.num(zero, bias)), k.num(zero, beta))
+					k.Store(k.Buf(out), k.Add(k.MulDim(i, pixels), p), k.Div(load(co[1]), den))
+				})
+			})
+		},
+	})
+}

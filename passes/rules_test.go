@@ -1,0 +1,108 @@
+package passes
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nnc-go/nnc/ir"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected halves of testdata/*.nir")
+
+// allRules is every rule that a pass applies.
+func allRules() []*rule {
+	return slices.Concat(foldRules, viewRules, idiomRules, algebraRules, linearRules)
+}
+
+// ruleCase is "=== rule[: note]", the module before, "---", the module after. A case whose module must
+// stay as it is has a note that begins with "not".
+type ruleCase struct{ head, before, after string }
+
+func readCases(t *testing.T, path string) []ruleCase {
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var cs []ruleCase
+	for _, part := range strings.Split("\n"+string(b), "\n=== ")[1:] {
+		head, body, _ := strings.Cut(part, "\n")
+		before, after, _ := strings.Cut(body, "\n---\n")
+		cs = append(cs, ruleCase{strings.TrimSpace(head), strings.TrimSpace(before), strings.TrimSpace(after)})
+	}
+	return cs
+}
+
+// TestRules applies one rule to each case, compares the text, and holds the evaluator's answers before
+// against those after: bit for bit with NaN, infinities and signed zeros among the inputs where the rule claims to be exact.
+func TestRules(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.nir")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	byName := map[string]*rule{}
+	for _, r := range allRules() {
+		byName[r.name] = r
+	}
+	tested := map[string]bool{}
+	for _, f := range files {
+		cases := readCases(t, f)
+		for i := range cases {
+			c := &cases[i]
+			name, note, _ := strings.Cut(c.head, ": ")
+			t.Run(c.head, func(t *testing.T) {
+				r := byName[name]
+				require.NotNil(t, r, "no rule %q", name)
+				runRuleCase(t, r, c, strings.HasPrefix(note, "not "))
+				if !strings.HasPrefix(note, "not ") {
+					tested[name] = true
+				}
+			})
+		}
+		if *update {
+			var b strings.Builder
+			for _, c := range cases {
+				b.WriteString("=== " + c.head + "\n" + c.before + "\n---\n" + c.after + "\n\n")
+			}
+			require.NoError(t, os.WriteFile(f, []byte(b.String()), 0o644))
+		}
+	}
+	for name := range byName {
+		require.True(t, tested[name], "rule %s has no case in testdata", name)
+	}
+}
+
+func runRuleCase(t *testing.T, r *rule, c *ruleCase, stays bool) {
+	before, err := ir.Parse(c.before)
+	require.NoError(t, err)
+	_, err = ir.Infer(before)
+	require.NoError(t, err)
+	m, err := ir.Parse(c.before)
+	require.NoError(t, err)
+	s := newState(m, Options{Optimize: true})
+	require.NoError(t, rewrite(s, []*rule{r}))
+	require.NoError(t, ir.Verify(m))
+	require.Equal(t, stays, s.stats.Hits[r.name] == 0, "hits of %s: %v", r.name, s.stats.Hits)
+	got := strings.TrimSpace(ir.Print(m))
+	if *update {
+		c.after = got
+	} else {
+		require.Equal(t, c.after, got)
+	}
+	in := randomInputs(t, before, 1, !r.inexact)
+	requireClose(t, evaluate(t, before, in), evaluate(t, m, in), !r.inexact)
+
+	if r.inexact {
+		m, err = ir.Parse(c.before)
+		require.NoError(t, err)
+		s := newState(m, Options{Optimize: true, Strict: true})
+		require.NoError(t, rewrite(s, []*rule{r}))
+		require.Empty(t, s.stats.Hits, "-math=strict must turn %s off", r.name)
+	}
+}
+
+func newState(m *ir.Module, o Options) *State {
+	return &State{M: m, Opts: &o, stats: &Stats{Hits: map[string]int{}}, budget: 1 << 30}
+}

@@ -1,0 +1,246 @@
+package exec
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// kernelFunc calls the kernel at fn with its argument words on iterations [lo, hi).
+type kernelFunc func(fn uintptr, args *int64, lo, hi int64)
+
+// spinTime is how long a worker looks for work before it sleeps: longer than the gap between two
+// kernel steps, shorter than anyone would notice on another process's time.
+const spinTime = 30 * time.Microsecond
+
+// maxChunks bounds a chunk to so many grains. A grain is meant to take some 20 microseconds, and the
+// garbage collector cannot stop a goroutine inside a kernel.
+const maxChunks = 10
+
+// task is the parallel loop of a step of one call. The call's goroutine owns it: it writes the plain
+// fields while the task is closed and no worker is active, opens it, claims chunks itself like every
+// worker, and returns from run once the last worker has left.
+//
+// A worker enters by adding itself to active and then looking at open, while the owner closes and
+// then looks at active: whichever comes second sees the other, so that no worker can read the fields
+// while the owner writes those of the next step.
+type task struct {
+	open   atomic.Bool
+	active atomic.Int32
+	_      [56]byte
+	next   atomic.Int64
+	_      [56]byte
+	// waiting says that the owner sleeps until done gets a token from the last worker to leave.
+	waiting atomic.Bool
+	done    chan struct{}
+
+	call       kernelFunc
+	fn         uintptr
+	args       *int64
+	par, chunk int64
+}
+
+// work claims chunks until none is left, and closes the task.
+func (t *task) work() {
+	for {
+		lo := t.next.Add(t.chunk) - t.chunk
+		if lo >= t.par {
+			t.open.Store(false)
+			return
+		}
+		t.call(t.fn, t.args, lo, min(lo+t.chunk, t.par))
+	}
+}
+
+// join works on t if it is open and reports whether it was.
+func (t *task) join() bool {
+	if !t.open.Load() {
+		return false
+	}
+	t.active.Add(1)
+	ok := t.open.Load()
+	if ok {
+		t.work()
+	}
+	if t.active.Add(-1) == 0 && t.waiting.CompareAndSwap(true, false) {
+		t.done <- struct{}{}
+	}
+	return ok
+}
+
+// wait returns once no worker is active.
+func (t *task) wait() {
+	for i := 0; t.active.Load() != 0; i++ {
+		if i < 10000 {
+			continue
+		}
+		t.waiting.Store(true)
+		if t.active.Load() == 0 && t.waiting.CompareAndSwap(true, false) {
+			return
+		}
+		<-t.done
+		return
+	}
+}
+
+// pool is a set of worker goroutines that all calls of a model share. Workers start with the first
+// parallel step.
+type pool struct {
+	threads int // with the caller
+	tasks   atomic.Pointer[[]*task]
+	mu      sync.Mutex // of changes to tasks and of starting
+	started atomic.Bool
+	closed  atomic.Bool
+	parked  atomic.Int32 // workers that sleep and have no token coming
+	wake    chan struct{}
+	running sync.WaitGroup
+}
+
+func newPool(threads int) *pool {
+	p := &pool{threads: threads, wake: make(chan struct{}, threads)}
+	p.tasks.Store(&[]*task{})
+	return p
+}
+
+// newTask makes a task that the workers of p look at.
+func (p *pool) newTask() *task {
+	t := &task{done: make(chan struct{}, 1)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ts := append(slices.Clip(*p.tasks.Load()), t)
+	p.tasks.Store(&ts)
+	return t
+}
+
+// drop forgets a task.
+func (p *pool) drop(t *task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ts := slices.DeleteFunc(slices.Clone(*p.tasks.Load()), func(u *task) bool { return u == t })
+	p.tasks.Store(&ts)
+}
+
+// run calls a kernel over [0, par) in chunks of at least grain iterations, and returns when all are
+// done. t is the caller's own.
+func (p *pool) run(t *task, call kernelFunc, fn uintptr, args *int64, par, grain int64) {
+	grain = max(grain, 1)
+	if par <= grain {
+		if par > 0 {
+			call(fn, args, 0, par)
+		}
+		return
+	}
+	largest := grain
+	if grain < 1<<32 {
+		largest = grain * maxChunks
+	}
+	if p.threads == 1 || p.closed.Load() {
+		for lo := int64(0); lo < par; lo += largest {
+			call(fn, args, lo, min(lo+largest, par))
+		}
+		return
+	}
+	if !p.started.Load() {
+		p.start()
+	}
+	chunk := min(max(par/int64(4*p.threads), grain), largest)
+	t.call, t.fn, t.args, t.par, t.chunk = call, fn, args, par, chunk
+	t.next.Store(0)
+	t.open.Store(true)
+	p.rouse((par - 1) / chunk)
+	t.work()
+	t.wait()
+}
+
+func (p *pool) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.started.Load() || p.closed.Load() {
+		return
+	}
+	p.started.Store(true)
+	for range p.threads - 1 {
+		p.running.Add(1)
+		go p.worker()
+	}
+}
+
+// rouse wakes up to n sleeping workers.
+func (p *pool) rouse(n int64) {
+	for ; n > 0; n-- {
+		c := p.parked.Load()
+		if c == 0 {
+			return
+		}
+		if p.parked.CompareAndSwap(c, c-1) {
+			p.wake <- struct{}{} // never blocks: a token per worker at most
+		}
+	}
+}
+
+// look joins an open task and reports whether there was one.
+func (p *pool) look() bool {
+	for _, t := range *p.tasks.Load() {
+		if t.join() {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pool) worker() {
+	defer p.running.Done()
+	for !p.closed.Load() {
+		if p.spin() {
+			continue
+		}
+		// Announce the sleep, then look again: a task that was opened before the announcement is
+		// seen now, one opened later sees the announcement.
+		p.parked.Add(1)
+		if p.look() || p.closed.Load() {
+			p.unpark()
+			continue
+		}
+		<-p.wake
+	}
+}
+
+// unpark takes back a sleep that was announced.
+func (p *pool) unpark() {
+	for {
+		c := p.parked.Load()
+		if c == 0 { // somebody has already sent a token for it
+			<-p.wake
+			return
+		}
+		if p.parked.CompareAndSwap(c, c-1) {
+			return
+		}
+	}
+}
+
+// spin looks for work for spinTime.
+func (p *pool) spin() bool {
+	start := time.Now()
+	for {
+		for range 64 {
+			if p.look() {
+				return true
+			}
+		}
+		if time.Since(start) > spinTime {
+			return false
+		}
+		runtime.Gosched()
+	}
+}
+
+// close stops the workers. Calls in progress finish on their own goroutines.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed.Store(true)
+	p.mu.Unlock()
+	p.rouse(int64(p.threads))
+}

@@ -1,0 +1,66 @@
+package hostop
+
+import "github.com/nnc-go/nnc/runtime/tensor"
+
+// lanesPerBlock is the number of channels in a block of nnc's blocked tensors.
+const lanesPerBlock = 16
+
+// Block turns [N,C,H,W] into [N,ceil(C/16),H,W,16]; the lanes beyond C are zero.
+func Block(c *Call) (err error) {
+	defer guard(&err)
+	c.give(block(c.in(0)))
+	return nil
+}
+
+func block(x *tensor.Tensor) *tensor.Tensor {
+	check(len(x.Shape) == 4, "[N,C,H,W] wanted, got %s", x.TypeString())
+	n, ch, h, w := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+	blocks := (ch + lanesPerBlock - 1) / lanesPerBlock
+	zero := make([]int64, 4)
+	full := pad(x, zero, []int64{0, blocks*lanesPerBlock - ch, 0, 0}, "constant", nil)
+	return permute(reshaped(full, n, blocks, lanesPerBlock, h, w), []int{0, 1, 3, 4, 2})
+}
+
+// Unblock is the inverse, with `channels` channels.
+func Unblock(c *Call) (err error) {
+	defer guard(&err)
+	c.give(unblock(c.in(0), c.Attrs.Int("channels", 0)))
+	return nil
+}
+
+func unblock(x *tensor.Tensor, ch int64) *tensor.Tensor {
+	check(len(x.Shape) == 5 && x.Shape[4] == lanesPerBlock && ch >= 0 && (ch+lanesPerBlock-1)/lanesPerBlock == x.Shape[1],
+		"a blocked tensor of %d channels wanted, got %s", ch, x.TypeString())
+	n, blocks, h, w := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+	full := reshaped(permute(x, []int{0, 1, 4, 2, 3}), n, blocks*lanesPerBlock, h, w)
+	return stridedCopy(full, 0, []int64{n, ch, h, w}, stridesOf(full.Shape))
+}
+
+// blocked runs f on the plain form of its first operand and blocks the result.
+func blocked(c *Call, plain bool, f Func) (err error) {
+	defer guard(&err)
+	in := append([]Value{}, c.In...)
+	x := c.in(0)
+	if !plain {
+		x = unblock(x, c.Attrs.Int("channels", 0))
+	}
+	in[0] = x
+	sub := &Call{In: in, Attrs: c.Attrs, NumOut: 1}
+	if err := f(sub); err != nil {
+		return err
+	}
+	c.give(block(sub.Out[0].(*tensor.Tensor)))
+	return nil
+}
+
+// BlockedConv is Conv from a blocked tensor (a plain one with plain_input) to a blocked one.
+func BlockedConv(c *Call) error { return blocked(c, c.Attrs.Int("plain_input", 0) != 0, Conv) }
+
+// BlockedMaxPool is MaxPool of a blocked tensor.
+func BlockedMaxPool(c *Call) error { return blocked(c, false, MaxPool) }
+
+// BlockedAveragePool is AveragePool of a blocked tensor.
+func BlockedAveragePool(c *Call) error { return blocked(c, false, AveragePool) }
+
+// BlockedGlobalAveragePool is GlobalAveragePool of a blocked tensor.
+func BlockedGlobalAveragePool(c *Call) error { return blocked(c, false, GlobalAveragePool) }
