@@ -6,20 +6,28 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// inferIf gives each result the type that both branches' results have in common.
+// inferIf gives each result the type that both branches' results have in common, or that of the branch
+// which is certainly taken.
 func inferIf(c *InferCtx, op *Op) error {
 	for i, r := range op.Regions {
 		if len(r.Params) != 0 || len(r.Results) < len(op.Results) {
 			return op.Errorf("branch %d has %d parameters and %d results, want none and %d", i, len(r.Params), len(r.Results), len(op.Results))
 		}
 	}
-	for _, r := range op.Regions {
-		if err := c.inferRegion(r); err != nil {
+	taken := c.branch(op.Operand(0))
+	for i, r := range op.Regions {
+		if taken >= 0 && taken != i {
+			c.inferDead(r)
+		} else if err := c.inferRegion(r); err != nil {
 			return err
 		}
 	}
 	for i := range op.Results {
 		a, b := op.Regions[0].Results[i].Type, op.Regions[1].Results[i].Type
+		if taken >= 0 {
+			c.SetType(op, i, op.Regions[taken].Results[i].Type)
+			continue
+		}
 		t, err := c.join(op, "result "+op.Info.Results[0]+" of the branches", a, b)
 		if err != nil {
 			return err
@@ -27,6 +35,40 @@ func inferIf(c *InferCtx, op *Op) error {
 		c.SetType(op, i, t)
 	}
 	return nil
+}
+
+// inferDead types a branch that is never taken. Its shapes need not fit, as exporters guard ops by
+// conditions on shapes: what a rule refuses has an unknown rank.
+func (c *InferCtx) inferDead(r *Region) {
+	for _, op := range r.Ops {
+		if c.InferOp(op) == nil {
+			continue
+		}
+		d := tensor.Invalid
+		if x := op.Operand(0); x != nil {
+			d = x.Type.DType
+		}
+		for _, v := range op.Results {
+			if v != nil && v.Type.Untyped() {
+				v.Type = Type{DType: d}
+			}
+		}
+	}
+}
+
+// branch is the region that an If with this condition runs, -1 where that is not known.
+func (c *InferCtx) branch(cond *Value) int {
+	yes, known := knownBool(cond)
+	if e, ok := c.Ints(cond); ok && len(e) == 1 {
+		yes, known = e[0] != 0, true
+	}
+	switch {
+	case !known:
+		return -1
+	case yes:
+		return 0
+	}
+	return 1
 }
 
 // carried widens the types of values that a region passes on to its next run, until the region keeps them.

@@ -114,6 +114,7 @@ var inferCases = []struct{ params, ops, want string }{
 	{"%a: f32[N,3], %b: f32[M,3]", "%s = SequenceConstruct(%a, %b)\n%y = SequenceAt(%s, i0[0])\n%z = ConcatFromSequence(%s) {axis = 0}", "f32[u1,3] f32[u2,3]"},
 	// Control flow.
 	{"%c: bool[], %a: f32[N,3]", `%y, %z = If(%c) region () -> (%p, %a) { %p = Concat(%a, %a) {axis = 1} } region () -> (%q, %a) { %q = Neg(%a) }`, "f32[N,u1] f32[N,3]"},
+	{"%a: f32[N,3]", `%s = Shape(%a) {start = 1} %e = Equal(%s, i1[1]) %y = If(%e) region () -> (%p) { %p: f32[N] = Squeeze(%a, i1[1]) } region () -> (%a) { }`, "f32[N,3]"},
 	{"%m: i64[], %c: bool[], %a: f32[1,3]", `%y, %z = Loop(%m, %c, %a) region (%i, %k, %v) -> (%k, %w, %v) { %w = Concat(%v, %a) {axis = 0} }`, "f32[u1,3] f32[u2,u3,3]"},
 	{"%a: f32[3]", `%y, %z = Loop(i0[4], _, %a) region (%i, %k, %v) -> (%k, %w, %v) { %w = Add(%v, %a) }`, "f32[3] f32[4,3]"},
 	{"%s: f32[2], %a: f32[T,B,2]", `%y, %z = Scan(%s, %a) {num_scan_inputs = 1, scan_input_axes = [1], scan_output_axes = [1]} region (%p, %q) -> (%p, %q) { }`, "f32[2] f32[T,B,2]"},

@@ -56,7 +56,7 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	if err := v.pack(c, wd, anchor.Operand(2)); err != nil {
 		return err
 	}
-	if !v.colsInside() && !(v.w.IsConst() && v.ow.IsConst()) {
+	if !v.colsInside() && (v.wide() || !v.w.IsConst() || !v.ow.IsConst()) {
 		inner, rows := int64(block), xs[0].Mul(xs[1]).Mul(xs[2])
 		if v.plain {
 			inner = 1
@@ -71,6 +71,9 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	v.flatten(c)
 	return v.lower(c)
 }
+
+// wide reports whether the kernel has too many columns to unroll: the kernels then loop over them.
+func (v *conv) wide() bool { return v.kw > 7 }
 
 // pack puts weights and bias into the weights file in the order in which the kernels read them.
 func (v *conv) pack(c *Ctx, wd *ir.Data, bias *ir.Value) error {
@@ -321,6 +324,17 @@ func (r *convRow) reduceBlocked(a accs, ow0, lo, hi *loop.Value, valid func(p in
 			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))
 			base := r.MulInt(r.Add(r.MulDim(row, r.w), r.firstPixel(ow0)), block)
 			at := r.MulInt(r.Add(r.MulInt(ib, r.kh), kh), r.kw*block*block)
+			if r.wide() {
+				return r.loopOver(r.Int(0), r.Int(r.kw), 1, a, func(q *loop.Value, a accs) accs {
+					return r.reduceK(r.Int(0), r.Int(channels), u, a,
+						func(p int, i *loop.Value, d int64) *loop.Value {
+							return r.xAt(r.Add(r.Add(base, r.MulInt(q, r.dw*block)), i), p, 0, block, d)
+						},
+						func(j int, i *loop.Value, d int64) *loop.Value {
+							return r.weightAt(j, r.Add(at, r.MulInt(r.Add(r.MulInt(q, block), i), block)), d*block)
+						})
+				})
+			}
 			for kw := range r.kw {
 				a = r.reduceK(r.Int(0), r.Int(channels), u, a,
 					func(p int, i *loop.Value, d int64) *loop.Value {
@@ -353,6 +367,15 @@ func (r *convRow) reducePlain(a accs, ow0, lo, hi *loop.Value, valid func(p int,
 			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))
 			base := r.Add(r.MulDim(row, r.w), r.firstPixel(ow0))
 			at := r.MulInt(r.Add(r.MulInt(ic, r.kh), kh), r.kw*block)
+			if r.wide() {
+				return r.reduceK(r.Int(0), r.Int(r.kw), 4, a,
+					func(p int, i *loop.Value, d int64) *loop.Value {
+						return r.xAt(r.Add(base, r.MulInt(i, r.dw)), p, d, 1, 0)
+					},
+					func(j int, i *loop.Value, d int64) *loop.Value {
+						return r.weightAt(j, r.Add(at, r.MulInt(i, block)), d*block)
+					})
+			}
 			return r.reduceK(r.Int(0), r.Int(r.kw), r.kw, a,
 				func(p int, i *loop.Value, d int64) *loop.Value {
 					if !valid(p, d) {
@@ -423,13 +446,13 @@ func (r *convRow) depthwiseRow() {
 			plane := r.Add(r.MulInt(r.n, blocks(r.c)), r.ob)
 			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))
 			base := r.MulInt(r.Add(r.MulDim(row, r.w), r.firstPixel(ow0)), block)
-			for kw := range r.kw {
+			column := func(base, at *loop.Value, kw int64, a accs) accs {
 				next := make(accs, n)
 				for p := range next {
 					next[p] = append([]*loop.Value{}, a[p]...)
 				}
 				for j := range nv {
-					w := r.weightAt(j, r.MulInt(kh, r.kw*block), kw*block)
+					w := r.weightAt(j, at, kw*block)
 					for p := range n {
 						if !valid(p, kw) {
 							continue
@@ -438,7 +461,16 @@ func (r *convRow) depthwiseRow() {
 						next[p][j] = r.FMA(r.Load(x, r.AddInt(base, off), lanes), w, a[p][j])
 					}
 				}
-				a = next
+				return next
+			}
+			at := r.MulInt(kh, r.kw*block)
+			if r.wide() {
+				return r.loopOver(r.Int(0), r.Int(r.kw), 1, a, func(q *loop.Value, a accs) accs {
+					return column(r.Add(base, r.MulInt(q, r.dw*block)), r.Add(at, r.MulInt(q, block)), 0, a)
+				})
+			}
+			for kw := range r.kw {
+				a = column(base, at, kw, a)
 			}
 			return a
 		})

@@ -155,10 +155,7 @@ func findGroups(s *State, r *ir.Region) map[*ir.Op]*group {
 	}
 	groups := map[*ir.Op]*group{}
 	for _, op := range slices.Backward(r.Ops) {
-		elem, anchor := fusable(op), isAnchor(op)
-		if can := s.Opts.CanFuse; can != nil && !can(op) {
-			continue
-		}
+		elem, anchor := fusable(op) && (s.Opts.CanFuse == nil || s.Opts.CanFuse(op)), isAnchor(op)
 		if elem {
 			// Shape arithmetic stays visible to inference.
 			if _, known := s.Inf.Elems(op.Results[0]); known {

@@ -39,7 +39,7 @@ type importer struct {
 func newImporter(src *source, opts Options, model *onnxpb.ModelProto) *importer {
 	m := ir.NewModule(model.GetGraph().GetName())
 	return &importer{
-		src: src, opts: opts, model: model, m: m, rows: rowIndex(), inferCtx: ir.NewInferCtx(m),
+		src: src, opts: opts, model: model, m: m, rows: allRows(), inferCtx: ir.NewInferCtx(m),
 		report: &Report{
 			IRVersion: model.GetIrVersion(),
 			Producer:  strings.TrimSpace(model.GetProducerName() + " " + model.GetProducerVersion()),

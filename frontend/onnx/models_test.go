@@ -1,7 +1,7 @@
 package onnx
 
 import (
-	"os"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -45,24 +45,32 @@ func TestSharedModels(t *testing.T) {
 	}
 }
 
-// TestONNXModels imports the models of ONNX's own tests and counts what is not supported.
+// TestONNXModels imports the models of ONNX's own tests. What is refused must be refused for an operator
+// that has no row, with the exceptions of those named here.
 func TestONNXModels(t *testing.T) {
 	if testing.Short() {
 		t.Skip("1,900 models")
 	}
-	paths := sharedModels(t, "onnx-tests/*/*/model.onnx")
-	unsupported := 0
-	for _, p := range paths {
-		if fi, err := os.Stat(p); err != nil || fi.Size() > 64<<20 {
-			continue
-		}
-		_, rep, err := Load(p, Options{})
-		if _, ok := err.(interface{ Unwrap() []error }); ok || err != nil {
-			unsupported++
-			t.Log(err)
-			continue
-		}
-		require.NoError(t, rep.Close())
+	known := map[string]string{
+		"test_affine_grid_3d_align_corners_expanded": "a branch that is never taken splits 4 into [-1, ...]",
+		"test_affine_grid_3d_expanded":               "the same",
+		"test_loop16_seq_none":                       "an optional becomes a sequence while it is carried",
 	}
-	t.Logf("%d models, %d refused", len(paths), unsupported)
+	unsupported, others := 0, 0
+	paths := sharedModels(t, "onnx-tests/[nsp]*/*/model.onnx") // the light networks' files are no models
+	for _, p := range paths {
+		name := filepath.Base(filepath.Dir(p))
+		_, rep, err := Load(p, Options{})
+		var u *UnsupportedError
+		switch {
+		case errors.As(err, &u):
+			unsupported++
+		case err != nil && known[name] != "":
+			others++
+		default:
+			require.NoError(t, err, name)
+			require.NoError(t, rep.Close())
+		}
+	}
+	t.Logf("%d models, %d with unsupported operators, %d refused otherwise", len(paths), unsupported, others)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
@@ -52,6 +53,9 @@ type attrSpec struct {
 }
 
 type opKey struct{ domain, op string }
+
+// allRows is rowIndex, computed once.
+var allRows = sync.OnceValue(rowIndex)
 
 // rowIndex parses the tables: the versions of each operator, oldest first.
 func rowIndex() map[opKey][]*row {
@@ -142,7 +146,7 @@ type OpRow struct {
 // Rows lists all versions of all operators that nnc imports, by domain, operator and version.
 func Rows() []OpRow {
 	var out []OpRow
-	for _, rs := range rowIndex() {
+	for _, rs := range allRows() {
 		for _, r := range rs {
 			if r.fn != nil {
 				out = append(out, OpRow{r.domain, r.op, r.since, r.ir})

@@ -45,16 +45,21 @@ func bodyOp(c *nodeCtx) error {
 		return err
 	}
 	params, results := len(c.in), len(r.Results)
+	always := c.in
 	switch c.row.op {
 	case "Loop":
 		for len(c.in) < 2 {
 			c.in = append(c.in, nil)
 		}
 		params, results = len(c.in), len(r.Results)-1
+		always = c.in[2:]
 	case "Scan":
 		if n := c.attrs.Int("num_scan_inputs", 0); n < 1 || n > int64(len(c.in)) {
 			return fmt.Errorf("num_scan_inputs is %d, want 1 to %d", n, len(c.in))
 		}
+	}
+	if slices.Contains(always, nil) {
+		return fmt.Errorf("an input is missing")
 	}
 	if len(r.Params) != params || results != len(c.node.Output) {
 		return fmt.Errorf("body has %d inputs and %d outputs, which does not fit %d inputs and %d outputs of the node",

@@ -127,6 +127,7 @@ var Funcs = map[string]hostop.Func{
 	"ReduceSumSquare":           hostop.ReduceSumSquare,
 	"Relu":                      hostop.Relu,
 	"Reshape":                   hostop.Reshape,
+	"Resize":                    hostop.Resize,
 	"ReverseSequence":           hostop.ReverseSequence,
 	"Round":                     hostop.Round,
 	"ScatterElements":           hostop.ScatterElements,

@@ -32,16 +32,27 @@ func convolve(a Attrs, x []float64, xs []int64, w []float64, wt *tensor.Tensor) 
 				f := w[(o*cg+c)*taps+tap]
 				img := x[(b*cin+o/(m/group)*cg+c)*in:]
 				eachRow(box, strides, func(_, k int64, off, step []int64) {
-					p, q := pos+off[0], at+off[1]
-					for range k {
-						acc[p] += f * img[q]
-						p, q = p+step[0], q+step[1]
-					}
+					addScaled(acc, pos+off[0], step[0], f, img, at+off[1], step[1], k)
 				})
 			}
 		}
 	})
 	return y, shape
+}
+
+// addScaled adds f times n elements of src, from j in steps, to those of dst, from i in steps.
+func addScaled(dst []float64, i, di int64, f float64, src []float64, j, dj, n int64) {
+	if di == 1 && dj == 1 {
+		d := dst[i : i+n]
+		for k, x := range src[j : j+n] {
+			d[k] += f * x
+		}
+		return
+	}
+	for range n {
+		dst[i] += f * src[j]
+		i, j = i+di, j+dj
+	}
 }
 
 // addBias adds b[c] to channel c of y, of shape [N,C,...].
@@ -92,11 +103,7 @@ func ConvTranspose(c *Call) (err error) {
 				f := wv[(ch*mg+o)*taps+tap]
 				acc := y[(b*mg*group+ch/cg*mg+o)*out:]
 				eachRow(box, strides, func(_, k int64, off, step []int64) {
-					p, q := pos+off[0], at+off[1]
-					for range k {
-						acc[q] += f * img[p]
-						p, q = p+step[0], q+step[1]
-					}
+					addScaled(acc, at+off[1], step[1], f, img, pos+off[0], step[0], k)
 				})
 			}
 		}

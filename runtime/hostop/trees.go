@@ -9,12 +9,12 @@ import (
 
 // treeNode is a node of a decision tree.
 type treeNode struct {
-	mode        string
-	feature     int64
-	value       float64
-	missing     bool // NaN takes the true branch
-	yes, no     int
-	ids, scores []leafScore // unused by inner nodes
+	mode    string
+	feature int64
+	value   float64
+	missing bool // NaN takes the true branch
+	yes, no int
+	scores  []leafScore // of a leaf
 }
 
 type leafScore struct {
