@@ -15,7 +15,7 @@ import (
 
 // passes is what opt does. Kernels come vectorised and unrolled, so what is left is cleaning up:
 // inlining the body into the entry, index arithmetic out of loops, common subexpressions.
-const passes = "always-inline,globaldce,function(sroa,early-cse<memssa>,instcombine,simplifycfg,loop-mssa(licm),gvn,instcombine,loop-mssa(licm),loop(indvars),adce,simplifycfg)"
+const passes = "always-inline,globaldce,function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,loop-mssa(licm),loop(indvars),adce,simplifycfg)"
 
 // LLVM is the backend.
 type LLVM struct{ tools *Tools }
