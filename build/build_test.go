@@ -88,7 +88,7 @@ func tinyFor(t *testing.T, system, archName string) (*Model, *target.Target) {
 	w := tensor.AsBytes([]float32{1, 2, 3, 4})
 	return &Model{
 		Name: "Tiny-model.1", Version: "test", HostOps: []string{"none"},
-		Archs:   []Arch{{Target: tg, Plan: tinyPlan(), Objects: map[string][]byte{system: obj}}},
+		Archs:   []Arch{{Target: tg, Plan: tinyPlan(), Objects: map[string][]Object{system: {{Name: "all", Data: obj}}}}},
 		Weights: io.NewSectionReader(bytes.NewReader(w), 0, int64(len(w))),
 	}, tg
 }

@@ -61,12 +61,12 @@ func (m *Model) only(t *target.Target) (*Model, error) {
 		if a.Target.Arch.Name != t.Arch.Name {
 			continue
 		}
-		obj, ok := a.Objects[t.OS]
+		objs, ok := a.Objects[t.OS]
 		if !ok {
 			break
 		}
 		one := *m
-		a.Objects = map[string][]byte{t.OS: obj}
+		a.Objects = map[string][]Object{t.OS: objs}
 		one.Archs = []Arch{a}
 		return &one, nil
 	}

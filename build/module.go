@@ -28,7 +28,13 @@ import (
 type Arch struct {
 	Target  *target.Target // of any of the operating systems: its architecture and levels
 	Plan    *plan.Plan
-	Objects map[string][]byte // operating system -> relocatable object: kernel K of level L is the symbol nnc_K_L
+	Objects map[string][]Object // operating system -> relocatable objects: kernel K of level L is the symbol nnc_K_L
+}
+
+// Object is an object file. Name, of letters, digits and underscores, tells it from the others of its platform.
+type Object struct {
+	Name string
+	Data []byte
 }
 
 // Model is a compiled model, ready to be packaged.
@@ -189,12 +195,12 @@ func (m *Model) core(dir, pkg, prefix string, cgo bool) error {
 		if err != nil {
 			return err
 		}
-		for os, obj := range a.Objects {
+		for os, objs := range a.Objects {
 			platforms = append(platforms, os+" && "+arch)
 			base := "zkernels_" + os + "_" + arch
 			files[base+".go"], files[base+ext] = table, addresses(a.Target, a.Plan.Kernels)
-			if len(a.Plan.Kernels) > 0 {
-				files[base+".syso"] = obj
+			for _, o := range objs {
+				files["kernels_"+o.Name+"_"+os+"_"+arch+".syso"] = o.Data
 			}
 		}
 	}

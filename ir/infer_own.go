@@ -152,3 +152,14 @@ func knownBool(v *Value) (value, known bool) {
 	}
 	return t.Data[0] != 0, true
 }
+
+func inferRequire(c *InferCtx, op *Op) error {
+	if t := op.Operands[1].Type; t.Kind != KindTensor || t.DType != tensor.Bool && t.DType != tensor.Invalid {
+		return op.Errorf("condition is %v, want a bool", t)
+	}
+	c.SetType(op, 0, op.Operands[0].Type)
+	if e, ok := c.Elems(op.Operands[0]); ok {
+		c.SetElems(op.Results[0], e)
+	}
+	return nil
+}

@@ -6,6 +6,7 @@ var opsOwn = []*OpInfo{
 	row("Const() -> output", "value:data", OwnOp, inferConst, "constant data"),
 	withRegions(1, row("Fused(operands*) -> results*", "", OwnOp, inferFused,
 		"runs its region, whose parameters are the operands: elementwise ops, or one anchor (Conv, MatMul, ...) and then elementwise ops")),
+	row("Require(X, condition) -> Y", "", OwnOp, inferRequire, "X; an error where the condition (one bool) does not hold"),
 	row("Block(X) -> Y", "", OwnOp, inferBlock, "f32[N,C,H,W] to blocked"),
 	row("Unblock(X) -> Y", "channels:int", OwnOp, inferUnblock, "blocked to f32[N,channels,H,W]"),
 	row("BlockedConv(X, W, B?) -> Y", convAttrs+" channels:int plain_input:int", OwnOp, inferBlockedConv,

@@ -1,6 +1,8 @@
 package lower
 
 import (
+	"fmt"
+
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/runtime/plan"
 )
@@ -201,5 +203,28 @@ func (c *Ctx) carry(op *ir.Op, results, params []*ir.Value) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// lowerRequire compiles Require to a branch around a failure; the value itself is shared.
+func lowerRequire(c *Ctx, op *ir.Op) error {
+	cond, err := c.ref(op.Operands[1])
+	if err != nil {
+		return op.Errorf("%w", err)
+	}
+	st, err := c.at(op.Operands[0])
+	if err != nil {
+		return op.Errorf("%w", err)
+	}
+	test := c.jump(plan.Step{Kind: plan.StepJumpIf, Name: "Require " + op.Origin.Node, In: []plan.TensorRef{cond}})
+	skip := c.jump(plan.Step{Kind: plan.StepJump, Name: "Require " + op.Origin.Node})
+	c.p.Steps[test].A = int32(len(c.p.Steps))
+	c.addStep(plan.Step{Kind: plan.StepFail, A: -1, B: -1,
+		Name: fmt.Sprintf("%v: compiled for the case that its condition holds, which it does not for these input shapes", op.Origin)})
+	c.p.Steps[skip].A = int32(len(c.p.Steps))
+	if out, ok := c.storage[op.Results[0]]; ok && out != st {
+		return c.copy(op, op.Operands[0], op.Results[0])
+	}
+	c.storage[op.Results[0]] = st
 	return nil
 }

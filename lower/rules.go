@@ -35,7 +35,7 @@ func families() []map[string]rule {
 	return []map[string]rule{
 		moveRules(), reduceRules(),
 		{"LSTM": lowerRNN, "GRU": lowerRNN, "Resize": lowerResize, "MaxPool": lowerPlainPool, "AveragePool": lowerPlainPool, "LRN": lowerLRN},
-		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "If": lowerIf, "Scan": lowerScan},
+		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "If": lowerIf, "Require": lowerRequire, "Scan": lowerScan},
 	}
 }
 

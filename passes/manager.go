@@ -49,6 +49,8 @@ type PassStats struct {
 type Stats struct {
 	Passes []PassStats
 	Hits   map[string]int // by rule name
+	// Warnings are what the user should know about the result.
+	Warnings []string
 }
 
 // String is a table of passes, then one of rules, for -d=all/time and nnc opt.
@@ -74,6 +76,10 @@ type State struct {
 }
 
 func (s *State) hit(rule string) { s.stats.Hits[rule]++ }
+
+func (s *State) warn(format string, args ...any) {
+	s.stats.Warnings = append(s.stats.Warnings, fmt.Sprintf(format, args...))
+}
 
 // infer types the whole module anew.
 func (s *State) infer() error {

@@ -170,3 +170,29 @@ func randomModule(t *testing.T, seed uint64, n int, dynamic bool) *ir.Module {
 	}
 	return g.m
 }
+
+// TestRandomGraphs evaluates random graphs before and after every pass: bit for bit with -math=strict.
+func TestRandomGraphs(t *testing.T) {
+	n := uint64(60)
+	if testing.Short() {
+		n = 10
+	}
+	for seed := range n {
+		for _, strict := range []bool{false, true} {
+			m := randomModule(t, seed, 3+int(seed%10), seed%3 == 0)
+			in := randomInputs(t, m, seed, false)
+			want, text := evaluate(t, m, in), m.String()
+			last := ""
+			_, err := Run(m, Options{Optimize: true, Strict: strict, Debug: map[string]Debug{"all": {Check: true}}, After: func(pass string, m *ir.Module) {
+				last = pass
+				defer func() {
+					if t.Failed() {
+						t.Logf("seed %d, strict %t: wrong after %s\n%s\nit was\n%s", seed, strict, pass, m, text)
+					}
+				}()
+				requireClose(t, want, evaluate(t, m, in), strict)
+			}})
+			require.NoError(t, err, "seed %d, after %s\n%s", seed, last, text)
+		}
+	}
+}

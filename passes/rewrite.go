@@ -31,7 +31,9 @@ type rewriter struct {
 	repl   map[*ir.Value]*ir.Value
 	origin ir.Origin
 	hits   int
-	err    error
+	// ranksSettled: if-rank has applied in this sweep.
+	ranksSettled bool
+	err          error
 }
 
 const maxSweeps = 64

@@ -126,6 +126,7 @@ var Funcs = map[string]hostop.Func{
 	"ReduceSum":                 hostop.ReduceSum,
 	"ReduceSumSquare":           hostop.ReduceSumSquare,
 	"Relu":                      hostop.Relu,
+	"Require":                   hostop.Require,
 	"Reshape":                   hostop.Reshape,
 	"Resize":                    hostop.Resize,
 	"ReverseSequence":           hostop.ReverseSequence,

@@ -1,0 +1,171 @@
+package passes
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+// canonRules bring ops into the one form that lowering knows. They run at every level of optimisation.
+var canonRules = []*rule{
+	{"if-rank", []string{"If"}, "If(c){views}{other}, of different ranks -> Require(views, c)", false, ifRank},
+	{"bn-arith", []string{"BatchNormalization"}, "BN(x, s, b, m, v) -> x*a + (b - m*a), a = s/sqrt(v+eps)", false, bnArith},
+	{"scan-axes", []string{"Scan"}, "Scan over axis k -> Scan over axis 0 of the transposed input or output", false, scanAxes},
+}
+
+// ifRank resolves an If whose branches give different ranks, when one branch only changes the view of
+// its operand: exporters write torch's squeeze as If(dim == 1){Squeeze(x)}{x}, and what follows was
+// traced for the squeezed rank. The program checks the condition when it runs.
+func ifRank(rw *rewriter, op *ir.Op) []*ir.Value {
+	// One per sweep: what it settles may make the conditions of those after it constant.
+	if ir.ConstOf(op.Operands[0]) != nil || rw.ranksSettled {
+		return nil
+	}
+	differ := false
+	for i := range op.Results {
+		a, b := op.Regions[0].Results[i].Type, op.Regions[1].Results[i].Type
+		if a.Kind != ir.KindTensor || b.Kind != ir.KindTensor || !a.Ranked || !b.Ranked {
+			return nil
+		}
+		differ = differ || a.Rank() != b.Rank()
+	}
+	if !differ {
+		return nil
+	}
+	for i, r := range op.Regions {
+		views := len(r.Ops) > 0
+		for _, o := range r.Ops {
+			views = views && (o.Info.Has(ir.View) || o.Name() == "Const")
+		}
+		if !views || slices.ContainsFunc(op.Regions[1-i].Ops, func(o *ir.Op) bool { return o.Info.Has(ir.View) && o.Name() != "Identity" }) {
+			continue
+		}
+		cond := op.Operands[0]
+		if i == 1 {
+			cond = rw.op("Not", nil, cond)
+		}
+		rw.ranksSettled = true
+		rw.s.warn("%v: the rank of its result depends on the input; compiled for the branch of rank %d, and checked at run time", op.Origin, r.Results[0].Type.Rank())
+		rw.out = append(rw.out, r.Ops...)
+		res := make([]*ir.Value, len(r.Results))
+		for j, v := range r.Results {
+			res[j] = rw.op("Require", nil, v, cond)
+		}
+		return res
+	}
+	return nil
+}
+
+// bnArith writes inference-mode BatchNormalization as arithmetic. Constant parameters are left to
+// bn-split, which computes in f64, where that may run.
+func bnArith(rw *rewriter, op *ir.Op) []*ir.Value {
+	x := op.Operands[0]
+	if !isTensor(x) || !x.Type.DType.IsFloat() || len(x.Type.Shape) < 2 || op.Attrs.Int("training_mode", 0) != 0 {
+		return nil
+	}
+	for _, v := range op.Results[1:] {
+		if v != nil && rw.uses[v] > 0 {
+			return nil
+		}
+	}
+	constants := true
+	for _, v := range op.Operands[1:] {
+		if !isTensor(v) || v.Type.DType != x.Type.DType {
+			return nil
+		}
+		constants = constants && ir.ConstOf(v) != nil
+	}
+	if constants && rw.s.Opts.Optimize && !rw.s.Opts.Strict && isF32(x) {
+		return nil
+	}
+	eps := rw.constant(floatData(x.Type.DType, []float64{op.Attrs.Float("epsilon", 1e-5)}))
+	s, b, m, v := op.Operands[1], op.Operands[2], op.Operands[3], op.Operands[4]
+	a := rw.op("Div", nil, s, rw.op("Sqrt", nil, rw.op("Add", nil, v, eps)))
+	shift := rw.op("Sub", nil, b, rw.op("Mul", nil, m, a))
+	var axes []int64
+	for i := range len(x.Type.Shape) - 2 {
+		axes = append(axes, int64(i+1))
+	}
+	if len(axes) > 0 {
+		ax := rw.constant(ir.DataOf(tensor.Of(axes, int64(len(axes)))))
+		a, shift = rw.op("Unsqueeze", nil, a, ax), rw.op("Unsqueeze", nil, shift, ax)
+	}
+	y := rw.op("Add", nil, rw.op("Mul", nil, x, a), shift)
+	return append(one(y), make([]*ir.Value, len(op.Results)-1)...)
+}
+
+// moveAxis is the permutation that moves an axis to the front, or back with back.
+func moveAxis(rank int, axis int64, back bool) []int64 {
+	var perm []int64
+	if !back {
+		perm = append(perm, axis)
+	}
+	for i := range int64(rank) {
+		if !back && i != axis {
+			perm = append(perm, i)
+		}
+	}
+	if back { // result axis i comes from: axis -> 0, those before it from one later
+		for i := range int64(rank) {
+			switch {
+			case i < axis:
+				perm = append(perm, i+1)
+			case i == axis:
+				perm = append(perm, 0)
+			default:
+				perm = append(perm, i)
+			}
+		}
+	}
+	return perm
+}
+
+func scanAxes(rw *rewriter, op *ir.Op) []*ir.Value {
+	n := int(op.Attrs.Int("num_scan_inputs", 0))
+	states := len(op.Operands) - n
+	inAxes, outAxes := op.Attrs.Ints("scan_input_axes", nil), op.Attrs.Ints("scan_output_axes", nil)
+	nonzero := func(a []int64) bool { return slices.ContainsFunc(a, func(x int64) bool { return x != 0 }) }
+	if !nonzero(inAxes) && !nonzero(outAxes) {
+		return nil
+	}
+	args := slices.Clone(op.Operands)
+	for i, a := range inAxes {
+		v := args[states+i]
+		if !isTensor(v) {
+			return nil
+		}
+		if a < 0 {
+			a += int64(v.Type.Rank())
+		}
+		if a != 0 {
+			args[states+i] = rw.op("Transpose", ir.Attrs{"perm": moveAxis(v.Type.Rank(), a, false)}, v)
+		}
+	}
+	attrs := ir.Attrs{}
+	for k, v := range op.Attrs {
+		if k != "scan_input_axes" && k != "scan_output_axes" {
+			attrs[k] = v
+		}
+	}
+	s := rw.s.M.NewOp("Scan", args, len(op.Results), attrs, op.Origin)
+	s.Regions = op.Regions
+	rw.insert(s)
+	res := slices.Clone(s.Results)
+	for i, a := range outAxes {
+		v := res[states+i]
+		if op.Results[states+i] == nil || a == 0 {
+			continue
+		}
+		if !isTensor(v) {
+			rw.err = fmt.Errorf("scan output %d has no known rank", i)
+			return nil
+		}
+		if a < 0 {
+			a += int64(v.Type.Rank())
+		}
+		res[states+i] = rw.op("Transpose", ir.Attrs{"perm": moveAxis(v.Type.Rank(), a, true)}, v)
+	}
+	return res
+}
