@@ -34,8 +34,9 @@ func blocks(c int64) int64 { return (c + block - 1) / block }
 
 // lowerBlockedConv compiles a BlockedConv, alone or as the anchor of a Fused group.
 func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
-	x, wd := c.resolve(anchor.Operands[0]), c.constOf(anchor.Operands[1])
-	if wd == nil || wd.DType != tensor.F32 || x.Type.DType != tensor.F32 {
+	x, wt := c.resolve(anchor.Operands[0]), anchor.Operands[1].Type
+	ws, static := ir.StaticShape(wt.Shape)
+	if !static || wt.DType != tensor.F32 || x.Type.DType != tensor.F32 {
 		return errDecline
 	}
 	bd, err := c.newBody(op, anchor)
@@ -44,16 +45,16 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	}
 	at := anchor.Results[0].Type.Shape
 	v := &conv{op: op, x: x, out: out, body: bd, n: x.Type.Shape[0], group: anchor.Attrs.Int("group", 1),
-		plain: anchor.Attrs.Int("plain_input", 0) != 0, oc: wd.Shape[0], c: wd.Shape[1] * anchor.Attrs.Int("group", 1)}
+		plain: anchor.Attrs.Int("plain_input", 0) != 0, oc: ws[0], c: ws[1] * anchor.Attrs.Int("group", 1)}
 	v.depthwise = v.group > 1 && v.group == v.c && v.group == v.oc
-	if v.group > 1 && !v.depthwise && (wd.Shape[1]%block != 0 || v.oc/v.group%block != 0) {
+	if v.group > 1 && !v.depthwise && (ws[1]%block != 0 || v.oc/v.group%block != 0) {
 		return errDecline
 	}
 	xs := x.Type.Shape
-	if v.window, err = newWindow(anchor, wd.Shape[2], wd.Shape[3], xs[2], xs[3], at[2], at[3]); err != nil {
+	if v.window, err = newWindow(anchor, ws[2], ws[3], xs[2], xs[3], at[2], at[3]); err != nil {
 		return err
 	}
-	if err := v.pack(c, wd, anchor.Operand(2)); err != nil {
+	if err := v.pack(c, anchor.Operands[1], anchor.Operand(2)); err != nil {
 		return err
 	}
 	if !v.colsInside() && (v.wide() || !v.w.IsConst() || !v.ow.IsConst()) {
@@ -76,7 +77,11 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 func (v *conv) wide() bool { return v.kw > 7 }
 
 // pack puts weights and bias into the weights file in the order in which the kernels read them.
-func (v *conv) pack(c *Ctx, wd *ir.Data, bias *ir.Value) error {
+func (v *conv) pack(c *Ctx, w, bias *ir.Value) error {
+	wd := c.constOf(w)
+	if wd == nil || bias != nil && c.constOf(bias) == nil {
+		return v.packAtRunTime(c, w, bias)
+	}
 	off, err := c.weights.Packed(wd, fmt.Sprintf("conv plain=%v dw=%v", v.plain, v.depthwise), func(t *tensor.Tensor) ([]byte, error) {
 		src, err := floats(t)
 		if err != nil {
@@ -93,9 +98,6 @@ func (v *conv) pack(c *Ctx, wd *ir.Data, bias *ir.Value) error {
 		return nil
 	}
 	bd := c.constOf(bias)
-	if bd == nil {
-		return errDecline
-	}
 	off, err = c.weights.Packed(bd, "bias16", func(t *tensor.Tensor) ([]byte, error) {
 		src, err := floats(t)
 		if err != nil {

@@ -14,7 +14,8 @@ type plainConv struct {
 	x        *ir.Value // padded: [N, C, hp, wp]
 	hp, wp   ir.Dim
 	out      *ir.Value
-	rank     int // of the result: 3 or 4
+	rank     int     // of the result: 3 or 4
+	ws       []int64 // shape of the weights
 	n        ir.Dim
 	c, oc    int64
 	group    int64
@@ -49,12 +50,10 @@ func plane(s []ir.Dim) (h, w ir.Dim) {
 // newPlainConv reads what Conv and ConvTranspose share.
 func newPlainConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) (*plainConv, error) {
 	x := c.resolve(anchor.Operands[0])
-	wd := c.constOf(anchor.Operands[1])
+	wt := anchor.Operands[1].Type
+	ws, static := ir.StaticShape(wt.Shape)
 	rank := x.Type.Rank()
-	if wd == nil || wd.DType != tensor.F32 && wd.DType != tensor.F16 || !isHalfOrFloat(x.Type.DType) || rank != 3 && rank != 4 {
-		return nil, errDecline
-	}
-	if a := anchor.Attrs.Str("auto_pad", "NOTSET"); a != "NOTSET" && a != "VALID" {
+	if !static || wt.DType != tensor.F32 && wt.DType != tensor.F16 || !isHalfOrFloat(x.Type.DType) || rank != 3 && rank != 4 {
 		return nil, errDecline
 	}
 	bd, err := c.newBody(op, anchor)
@@ -62,14 +61,28 @@ func newPlainConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) (*plainConv, error) 
 		return nil, err
 	}
 	v := &plainConv{op: op, x: x, out: out, rank: rank, n: x.Type.Shape[0], group: anchor.Attrs.Int("group", 1), body: bd,
-		s: pair(anchor.Attrs.Ints("strides", nil), 1), d: pair(anchor.Attrs.Ints("dilations", nil), 1), k: pair(wd.Shape[2:], 1), bias: anchor.Operand(2)}
+		s: pair(anchor.Attrs.Ints("strides", nil), 1), d: pair(anchor.Attrs.Ints("dilations", nil), 1), k: pair(ws[2:], 1), bias: anchor.Operand(2), ws: ws}
 	v.oh, v.ow = plane(anchor.Results[0].Type.Shape)
 	return v, nil
 }
 
 // padsOf gives the padding before and after for both spatial dimensions.
-func padsOf(anchor *ir.Op) (before, after [2]int64) {
-	p := anchor.Attrs.Ints("pads", nil)
+func (v *plainConv) padsOf(anchor *ir.Op) (before, after [2]int64, err error) {
+	if a := anchor.Attrs.Str("auto_pad", "NOTSET"); a != "NOTSET" && a != "VALID" {
+		h, w := plane(v.x.Type.Shape)
+		win := window{h: h, w: w, oh: v.oh, ow: v.ow, kh: v.k[0], kw: v.k[1], sh: v.s[0], sw: v.s[1], dh: v.d[0], dw: v.d[1]}
+		if err := win.autoPad(a); err != nil || anchor.Info.Name == "ConvTranspose" {
+			return before, after, errDecline
+		}
+		return [2]int64{win.top, win.left}, [2]int64{win.bottom, win.right}, nil
+	}
+	before, after = explicitPads(anchor)
+	return before, after, nil
+}
+
+// explicitPads reads the attribute pads.
+func explicitPads(op *ir.Op) (before, after [2]int64) {
+	p := op.Attrs.Ints("pads", nil)
 	if len(p) == 0 {
 		return
 	}
@@ -81,21 +94,38 @@ func lowerConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	if err != nil {
 		return err
 	}
-	wd := c.constOf(anchor.Operands[1])
-	v.oc, v.c = wd.Shape[0], wd.Shape[1]*v.group
-	off, err := c.weights.Packed(wd, "f32", func(t *tensor.Tensor) ([]byte, error) {
-		f, err := floats(t)
-		return tensor.AsBytes(f), err
-	})
+	v.oc, v.c = v.ws[0], v.ws[1]*v.group
+	if v.weights, err = c.plainWeights(anchor.Operands[1]); err != nil {
+		return err
+	}
+	before, after, err := v.padsOf(anchor)
 	if err != nil {
 		return err
 	}
-	v.weights = c.weightBuf(off, wd.Len()*4, wd.Name)
-	before, after := padsOf(anchor)
 	if err := v.spread(c, [2]int64{1, 1}, before, after); err != nil {
 		return err
 	}
 	return v.lower(c)
+}
+
+// plainWeights gives the buffer of weights in ONNX's order, as f32: constants, or a value computed at run time.
+func (c *Ctx) plainWeights(w *ir.Value) (int32, error) {
+	d := c.constOf(w)
+	if d == nil {
+		st, err := c.at(w)
+		if err != nil || w.Type.DType != tensor.F32 {
+			return -1, errDecline
+		}
+		return st.buf, nil
+	}
+	off, err := c.weights.Packed(d, "f32", func(t *tensor.Tensor) ([]byte, error) {
+		f, err := floats(t)
+		return tensor.AsBytes(f), err
+	})
+	if err != nil {
+		return -1, err
+	}
+	return c.weightBuf(off, d.Len()*4, d.Name), nil
 }
 
 // lowerConvTranspose spreads the input by the strides and convolves it with the flipped kernel.
@@ -108,6 +138,9 @@ func lowerConvTranspose(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 		return errDecline
 	}
 	wd := c.constOf(anchor.Operands[1])
+	if wd == nil {
+		return errDecline
+	}
 	v.c, v.oc = wd.Shape[0], wd.Shape[1]*v.group
 	off, err := c.weights.Packed(wd, "flipped", func(t *tensor.Tensor) ([]byte, error) {
 		f, err := floats(t)
@@ -121,7 +154,10 @@ func lowerConvTranspose(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	}
 	v.weights = c.weightBuf(off, wd.Len()*4, wd.Name)
 	strides := v.s
-	before, after := padsOf(anchor)
+	before, after, err := v.padsOf(anchor)
+	if err != nil {
+		return err
+	}
 	extra := pair(anchor.Attrs.Ints("output_padding", nil), 0)
 	for i := range 2 {
 		reach := (v.k[i] - 1) * v.d[i]

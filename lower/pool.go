@@ -244,7 +244,7 @@ func lowerPlainPool(c *Ctx, op *ir.Op) error {
 	}
 	ks := pair(op.Attrs.Ints("kernel_shape", nil), 1)
 	two := &ir.Op{Info: op.Info, Attrs: tensor.Attrs{"auto_pad": op.Attrs.Str("auto_pad", "NOTSET")}}
-	before, after := padsOf(op)
+	before, after := explicitPads(op)
 	s, d := pair(op.Attrs.Ints("strides", nil), 1), pair(op.Attrs.Ints("dilations", nil), 1)
 	two.Attrs["strides"], two.Attrs["dilations"] = s[:], d[:]
 	two.Attrs["pads"] = []int64{before[0], before[1], after[0], after[1]}

@@ -17,7 +17,12 @@ type window struct {
 // newWindow reads the attributes of a convolution or pooling with a kernel of kh x kw.
 func newWindow(op *ir.Op, kh, kw int64, h, w, oh, ow ir.Dim) (window, error) {
 	if a := op.Attrs.Str("auto_pad", "NOTSET"); a != "NOTSET" && a != "VALID" {
-		return autoPad(op, a, kh, kw, h, w, oh, ow)
+		s, d := op.Attrs.Ints("strides", []int64{1, 1}), op.Attrs.Ints("dilations", []int64{1, 1})
+		if len(s) != 2 || len(d) != 2 {
+			return window{}, errDecline
+		}
+		win := window{h: h, w: w, oh: oh, ow: ow, kh: kh, kw: kw, sh: s[0], sw: s[1], dh: d[0], dw: d[1]}
+		return win, win.autoPad(a)
 	}
 	s := op.Attrs.Ints("strides", []int64{1, 1})
 	d := op.Attrs.Ints("dilations", []int64{1, 1})
@@ -30,13 +35,10 @@ func newWindow(op *ir.Op, kh, kw int64, h, w, oh, ow ir.Dim) (window, error) {
 }
 
 // autoPad computes the padding of SAME_UPPER and SAME_LOWER, which needs constant sizes.
-func autoPad(op *ir.Op, mode string, kh, kw int64, h, w, oh, ow ir.Dim) (window, error) {
-	s := op.Attrs.Ints("strides", []int64{1, 1})
-	d := op.Attrs.Ints("dilations", []int64{1, 1})
-	if len(s) != 2 || len(d) != 2 || !h.IsConst() || !w.IsConst() || !oh.IsConst() || !ow.IsConst() {
-		return window{}, errDecline
+func (w *window) autoPad(mode string) error {
+	if !w.h.IsConst() || !w.w.IsConst() || !w.oh.IsConst() || !w.ow.IsConst() {
+		return errDecline
 	}
-	win := window{h: h, w: w, oh: oh, ow: ow, kh: kh, kw: kw, sh: s[0], sw: s[1], dh: d[0], dw: d[1]}
 	split := func(in, out, k, s, d int64) (before, after int64) {
 		total := max(0, (out-1)*s+(k-1)*d+1-in)
 		if mode == "SAME_LOWER" {
@@ -44,9 +46,9 @@ func autoPad(op *ir.Op, mode string, kh, kw int64, h, w, oh, ow ir.Dim) (window,
 		}
 		return total / 2, total - total/2
 	}
-	win.top, win.bottom = split(h.Value(), oh.Value(), kh, s[0], d[0])
-	win.left, win.right = split(w.Value(), ow.Value(), kw, s[1], d[1])
-	return win, nil
+	w.top, w.bottom = split(w.h.Value(), w.oh.Value(), w.kh, w.sh, w.dh)
+	w.left, w.right = split(w.w.Value(), w.ow.Value(), w.kw, w.sw, w.dw)
+	return nil
 }
 
 // pointwise reports whether each output pixel needs just the input pixel in its place.

@@ -84,11 +84,11 @@ func bnArith(rw *rewriter, op *ir.Op) []*ir.Value {
 	s, b, m, v := op.Operands[1], op.Operands[2], op.Operands[3], op.Operands[4]
 	a := rw.op("Div", nil, s, rw.op("Sqrt", nil, rw.op("Add", nil, v, eps)))
 	shift := rw.op("Sub", nil, b, rw.op("Mul", nil, m, a))
-	var axes []int64
-	for i := range len(x.Type.Shape) - 2 {
-		axes = append(axes, int64(i+1))
-	}
-	if len(axes) > 0 {
+	if rank := len(x.Type.Shape); rank > 2 { // to [1,C,1,...], which the layout pass can block
+		axes := []int64{0}
+		for i := 2; i < rank; i++ {
+			axes = append(axes, int64(i))
+		}
 		ax := rw.constant(ir.DataOf(tensor.Of(axes, int64(len(axes)))))
 		a, shift = rw.op("Unsqueeze", nil, a, ax), rw.op("Unsqueeze", nil, shift, ax)
 	}

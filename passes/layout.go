@@ -146,11 +146,11 @@ func blockable(op *ir.Op) *layoutOp {
 
 func blockableConv(op *ir.Op) *layoutOp {
 	in, ok := channels(op.Operands[0])
-	w := ir.ConstOf(op.Operands[1])
-	if !ok || w == nil || len(w.Shape) != 4 || op.Operand(2) != nil && ir.ConstOf(op.Operand(2)) == nil {
+	w, static := ir.StaticShape(op.Operands[1].Type.Shape)
+	if !ok || !static || len(w) != 4 || !isF32(op.Operands[1]) {
 		return nil
 	}
-	g, out := op.Attrs.Int("group", 1), w.Shape[0]
+	g, out := op.Attrs.Int("group", 1), w[0]
 	depthwise := g == in && g == out
 	if g != 1 && !depthwise && (in/g%target.Block != 0 || out/g%target.Block != 0) {
 		return nil

@@ -30,7 +30,7 @@ func readCases(t *testing.T, path string) []ruleCase {
 	var cs []ruleCase
 	for _, part := range strings.Split("\n"+string(b), "\n=== ")[1:] {
 		head, body, _ := strings.Cut(part, "\n")
-		before, after, _ := strings.Cut(body, "\n---\n")
+		before, after, _ := strings.Cut(body+"\n", "\n---\n")
 		cs = append(cs, ruleCase{strings.TrimSpace(head), strings.TrimSpace(before), strings.TrimSpace(after)})
 	}
 	return cs

@@ -351,3 +351,11 @@ func sizeOf(paths []string) (n int64, err error) {
 	}
 	return n, err
 }
+
+// ExeName is the default name of the executable of the model file at path, for this machine.
+func ExeName(path string) string {
+	if runtime.GOOS == "windows" {
+		return modelName(path) + ".exe"
+	}
+	return modelName(path)
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/nnc-go/nnc/internal/testcase"
 	"github.com/nnc-go/nnc/runtime/exec"
 	"github.com/nnc-go/nnc/runtime/hostop"
+	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
 // runCase compiles a case and runs its data sets.
@@ -38,6 +39,10 @@ func runCase(t *testing.T, c testcase.Case, opts Options, tol testcase.Tolerance
 		got := make([]hostop.Value, len(want))
 		require.NoError(t, l.Run(context.Background(), x, got))
 		for i := range want {
+			tol := tol
+			if w, ok := want[i].(*tensor.Tensor); ok && w.DType == tensor.F16 {
+				tol.Rel = 5e-3
+			}
 			assert.Empty(t, testcase.Compare(got[i], want[i], tol), "%s output %s", set, m.Program.Plan.Outputs[i].Name)
 		}
 	}

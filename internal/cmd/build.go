@@ -1,0 +1,117 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/nnc-go/nnc/internal/driver"
+	"github.com/spf13/cobra"
+)
+
+func buildCommand() *cobra.Command {
+	var f compileFlags
+	var e driver.EmitOptions
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "build MODEL",
+		Short: "compile a model to an executable, a Go package or a C library",
+		Example: `  nnc build model.onnx -o model && ./model run -input x.npy
+  nnc build model.onnx -target=linux/arm64
+  nnc build model.onnx -emit=go -o ./model`,
+		Args:              modelArg(false),
+		ValidArgsFunction: completeModel,
+	}
+	fs := c.Flags()
+	fs.StringVar(&e.Out, "o", "", "write to `PATH`; by default the model's name in this folder")
+	fs.StringVar(&e.Kind, "emit", "exe", "`WHAT` to make:"+kindList())
+	f.add(fs, "auto")
+	fs.BoolVar(&verbose, "v", false, "say more: times of the stages, passes, host operations")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o, err := f.options(c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		e.Version, e.Command = version(), "nnc build "+args[0]+" -emit="+e.Kind
+		p, err := buildProduct(c, args[0], o, e)
+		if err != nil {
+			return err
+		}
+		defer p.Compiled.Close()
+		printProduct(c.OutOrStdout(), p, verbose)
+		return nil
+	}
+	return c
+}
+
+func kindList() string {
+	s := ""
+	for _, k := range driver.Kinds() {
+		s += "\n\t" + k[0] + ": " + k[1]
+	}
+	return s
+}
+
+// buildProduct is driver.Build with progress, warnings and usage errors.
+func buildProduct(c *cobra.Command, model string, o driver.Options, e driver.EmitOptions) (*driver.Product, error) {
+	pr := newProgress(c.ErrOrStderr())
+	o.Progress = pr.set
+	p, err := driver.Build(c.Context(), model, o, e)
+	pr.end()
+	var kind *driver.KindError
+	if errors.As(err, &kind) {
+		return nil, usageError{err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	warn(c.ErrOrStderr(), p.Compiled.Report)
+	return p, nil
+}
+
+func printProduct(w io.Writer, p *driver.Product, verbose bool) {
+	c := p.Compiled
+	fmt.Fprintf(w, "%s  %s", strings.Join(p.Paths, " "), size(p.Size))
+	if p.Weights > 0 {
+		fmt.Fprintf(w, " (%s less weights)", size(max(p.Size-p.Weights, 0)))
+	}
+	var levels []string
+	for _, l := range c.Program.Levels {
+		levels = append(levels, l.Name)
+	}
+	kernel, host := c.Steps()
+	fmt.Fprintf(w, "\n  weights %s, arena %s, %d kernel steps, %d host steps\n", size(c.Program.Plan.WeightsSize), size(c.Program.Plan.ArenaSize), kernel, host)
+	if host > 0 {
+		fmt.Fprintf(w, "  host: %s\n", hostList(c.Program.HostSteps, verbose))
+	}
+	if p.Golden != "" {
+		fmt.Fprintf(w, "  no golden test: %s\n", p.Golden)
+	}
+	fmt.Fprintf(w, "  %s, levels %s, compiled in %v\n", c.Target, strings.Join(levels, " "), round(p.Total()))
+	if !verbose {
+		return
+	}
+	for _, s := range p.Stages {
+		fmt.Fprintf(w, "    %-8s %v\n", s.Stage, round(s.Time))
+	}
+	fmt.Fprintf(w, "%s", c.Stats)
+}
+
+// hostShown is how many host steps a line names.
+const hostShown = 8
+
+func hostList(steps []string, all bool) string {
+	if len(steps) <= hostShown || all {
+		return strings.Join(steps, ", ")
+	}
+	return fmt.Sprintf("%s and %d more (-v lists them)", strings.Join(steps[:hostShown], ", "), len(steps)-hostShown)
+}
+
+func round(d time.Duration) time.Duration {
+	if d > time.Second {
+		return d.Round(10 * time.Millisecond)
+	}
+	return d.Round(10 * time.Microsecond)
+}
