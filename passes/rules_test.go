@@ -17,10 +17,10 @@ var update = flag.Bool("update", false, "rewrite the expected halves of testdata
 
 // allRules is every rule that a pass applies.
 func allRules() []*rule {
-	return slices.Concat(foldRules, viewRules, idiomRules, algebraRules, linearRules)
+	return slices.Concat(canonRules, foldRules, viewRules, idiomRules, algebraRules, linearRules)
 }
 
-// ruleCase is "=== rule[: note]", the module before, "---", the module after. A case whose module must
+// ruleCase is "=== rule[: note]" or "=== pass NAME[: note]", the module before, "---", the module after. A case whose module must
 // stay as it is has a note that begins with "not".
 type ruleCase struct{ head, before, after string }
 
@@ -53,6 +53,10 @@ func TestRules(t *testing.T) {
 			c := &cases[i]
 			name, note, _ := strings.Cut(c.head, ": ")
 			t.Run(c.head, func(t *testing.T) {
+				if pass, ok := strings.CutPrefix(name, "pass "); ok {
+					runPassCase(t, pass, c)
+					return
+				}
 				r := byName[name]
 				require.NotNil(t, r, "no rule %q", name)
 				runRuleCase(t, r, c, strings.HasPrefix(note, "not "))
@@ -85,12 +89,7 @@ func runRuleCase(t *testing.T, r *rule, c *ruleCase, stays bool) {
 	require.NoError(t, rewrite(s, []*rule{r}))
 	require.NoError(t, ir.Verify(m))
 	require.Equal(t, stays, s.stats.Hits[r.name] == 0, "hits of %s: %v", r.name, s.stats.Hits)
-	got := strings.TrimSpace(ir.Print(m))
-	if *update {
-		c.after = got
-	} else {
-		require.Equal(t, c.after, got)
-	}
+	golden(t, c, m)
 	in := randomInputs(t, before, 1, !r.inexact)
 	requireClose(t, evaluate(t, before, in), evaluate(t, m, in), !r.inexact)
 
@@ -101,6 +100,30 @@ func runRuleCase(t *testing.T, r *rule, c *ruleCase, stays bool) {
 		require.NoError(t, rewrite(s, []*rule{r}))
 		require.Empty(t, s.stats.Hits, "-math=strict must turn %s off", r.name)
 	}
+}
+
+// golden compares m with what the case expects, or makes it what the case expects.
+func golden(t *testing.T, c *ruleCase, m *ir.Module) {
+	got := strings.TrimSpace(ir.Print(m))
+	if *update {
+		c.after = got
+	}
+	require.Equal(t, c.after, got)
+}
+
+// runPassCase runs a whole pass, and holds the evaluator's answers before against those after.
+func runPassCase(t *testing.T, pass string, c *ruleCase) {
+	before, err := ir.Parse(c.before)
+	require.NoError(t, err)
+	_, err = ir.Infer(before)
+	require.NoError(t, err)
+	m, err := ir.Parse(c.before)
+	require.NoError(t, err)
+	_, err = Run(m, Options{Optimize: true, Passes: []string{pass}, Debug: map[string]Debug{"all": {Check: true}}})
+	require.NoError(t, err)
+	golden(t, c, m)
+	in := randomInputs(t, before, 1, false)
+	requireClose(t, evaluate(t, before, in), evaluate(t, m, in), true)
 }
 
 func newState(m *ir.Module, o Options) *State {

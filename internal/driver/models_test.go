@@ -4,6 +4,7 @@ package driver
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -48,12 +49,17 @@ func runCase(t *testing.T, c testcase.Case, opts Options, tol testcase.Tolerance
 	}
 }
 
-// TestModels compiles the real models for this machine and compares with the outputs beside them.
+// TestModels compiles the real models (or the cases in the folder NNC_CASES) for this machine and
+// compares with the outputs beside them.
 func TestModels(t *testing.T) {
 	if _, err := llvm.New(); err != nil {
 		t.Skip(err)
 	}
-	cases, err := testcase.Find("../../../shared/models")
+	dir := "../../../shared/models"
+	if d := os.Getenv("NNC_CASES"); d != "" {
+		dir = d
+	}
+	cases, err := testcase.Find(dir)
 	if err != nil {
 		t.Skip("no ../shared/models: ", err)
 	}
