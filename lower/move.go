@@ -10,7 +10,7 @@ import (
 func moveRules() map[string]rule {
 	return map[string]rule{
 		"Transpose": lowerTranspose, "Concat": lowerConcat, "Split": lowerSplit, "Slice": lowerSlice, "Expand": lowerExpand,
-		"Pad": lowerPad, "ConstantOfShape": lowerConstantOfShape, "Gather": lowerGather, "Range": lowerRange,
+		"Pad": lowerPad, "Tile": lowerTile, "ConstantOfShape": lowerConstantOfShape, "Gather": lowerGather, "Range": lowerRange,
 		"Reshape": lowerReshape, "Flatten": lowerReshape, "Squeeze": lowerReshape, "Unsqueeze": lowerReshape,
 	}
 }
@@ -284,18 +284,12 @@ func lowerConstantOfShape(c *Ctx, op *ir.Op) error {
 	return c.fill(op, out, d)
 }
 
-// lowerPad compiles constant padding with a constant value: a fill, then the elements that stay.
+// lowerPad compiles padding by known amounts. With a constant value: a fill, then the elements that stay.
 func lowerPad(c *Ctx, op *ir.Op) error {
 	x, out := op.Operands[0], op.Results[0]
 	pads, ok := c.ints(op.Operands[1])
-	if !ok || op.Attrs.Str("mode", "constant") != "constant" || x.Type.Rank() < 0 || !compiled(x.Type.DType) {
+	if !ok || x.Type.Rank() < 0 || !compiled(x.Type.DType) {
 		return errDecline
-	}
-	value := zeroOf(x.Type.DType)
-	if v := op.Operand(2); v != nil {
-		if value = c.constOf(v); value == nil {
-			return errDecline
-		}
 	}
 	rank := x.Type.Rank()
 	before, after := make([]int64, rank), make([]int64, rank)
@@ -311,7 +305,10 @@ func lowerPad(c *Ctx, op *ir.Op) error {
 	for i, a := range axes {
 		before[axisOf(a, rank)], after[axisOf(a, rank)] = pads[i], pads[len(axes)+i]
 	}
-	if err := c.fill(op, out, value); err != nil {
+	if mode := op.Attrs.Str("mode", "constant"); mode != "constant" {
+		return lowerPadMode(c, op, mode, before, after)
+	}
+	if err := c.fillPadding(op, out, op.Operand(2)); err != nil {
 		return err
 	}
 	m := &move{from: Strides(x.Type.Shape), to: Strides(out.Type.Shape)}
@@ -324,18 +321,18 @@ func lowerPad(c *Ctx, op *ir.Op) error {
 	return m.emit(c, op, "pad", x, out)
 }
 
-// lowerGather compiles Gather with constant indices, which are checked here; indices computed at run
-// time are checked by the host function.
+// lowerGather compiles Gather with constant indices, which are checked here, and leaves others to
+// lowerGatherAt.
 func lowerGather(c *Ctx, op *ir.Op) error {
 	x, out := op.Operands[0], op.Results[0]
 	idx := c.constOf(op.Operands[1])
-	if idx == nil || x.Type.Rank() < 0 || !compiled(x.Type.DType) {
+	if x.Type.Rank() < 1 || !compiled(x.Type.DType) {
 		return errDecline
 	}
 	ids, ok := idx.Int64s()
 	axis := axisOf(op.Attrs.Int("axis", 0), x.Type.Rank())
 	if !ok || !x.Type.Shape[axis].IsConst() {
-		return errDecline
+		return lowerGatherAt(c, op)
 	}
 	n := x.Type.Shape[axis].Value()
 	for i, v := range ids {

@@ -19,11 +19,16 @@ func vectors(l *target.Level) int { return target.Block / l.Lanes(4) }
 // fits reports whether the accumulators of t fit the registers that the level has for them.
 func (t tile) fits(l *target.Level) bool { return t.rows*t.blocks*vectors(l) <= l.Tile }
 
-// cycles estimates one reduction step on a core with two FMA pipes of latency four and two load ports.
+// l2BytesPerCycle is what a core streams from its L2 without the FMA pipes waiting.
+const l2BytesPerCycle = 14
+
+// cycles estimates one reduction step on a core with two FMA pipes of latency four and two load ports,
+// whose weights come from L2: a tile's panels are longer than L1.
 func (t tile) cycles(l *target.Level) float64 {
 	acc := float64(t.rows * t.blocks * vectors(l))
 	loads := float64(t.rows + t.blocks*vectors(l))
-	return max(acc/2, loads/2, 4) + 0.15*loads/2
+	stream := float64(t.blocks*target.Block*4) / l2BytesPerCycle
+	return max(acc/2, loads/2, stream, 4) + 0.15*loads/2
 }
 
 // accs are a tile's accumulators: accs[row][vector].

@@ -30,8 +30,8 @@ type Options struct {
 	Load        onnx.Options
 	Passes      []string // instead of the pipeline
 	Debug       map[string]passes.Debug
-	Log         io.Writer                        // dumps and times that Debug asks for
-	After       func(pass string, m *ir.Module)  // snapshots
+	Log         io.Writer                         // dumps and times that Debug asks for
+	After       func(pass string, m *ir.Module)   // snapshots
 	Progress    func(stage string, share float64) // may be nil
 }
 
@@ -62,19 +62,10 @@ var mathModes = map[string]bool{"": true, "strict": true, "default": true, "fast
 
 // Compile loads a model and takes it down to kernels and a plan. Close the result.
 func Compile(ctx context.Context, path string, opts Options) (c *Compiled, err error) {
-	t, err := target.Parse(opts.Target, opts.CPU, runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
-	if err != nil {
+	if c, err = start(modelName(path), opts); err != nil {
 		return nil, err
 	}
-	if !mathModes[opts.Math] {
-		return nil, fmt.Errorf("-math=%s: want strict, default or fast", opts.Math)
-	}
-	c = &Compiled{Name: modelName(path), Target: t, opts: opts}
-	defer func() {
-		if err != nil {
-			c.Close()
-		}
-	}()
+	defer closeOnError(c, &err)
 	if err := c.stage(ctx, "load", func() (err error) {
 		c.Module, c.Report, err = onnx.Load(path, opts.Load)
 		return err
@@ -82,6 +73,34 @@ func Compile(ctx context.Context, path string, opts Options) (c *Compiled, err e
 		return c, err
 	}
 	return c, c.middle(ctx)
+}
+
+// CompileModule is Compile from a module in memory, which the passes change.
+func CompileModule(ctx context.Context, m *ir.Module, opts Options) (c *Compiled, err error) {
+	if c, err = start(m.Name, opts); err != nil {
+		return nil, err
+	}
+	defer closeOnError(c, &err)
+	c.Module = m
+	return c, c.middle(ctx)
+}
+
+// start checks the options.
+func start(name string, opts Options) (*Compiled, error) {
+	t, err := target.Parse(opts.Target, opts.CPU, runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
+	if err != nil {
+		return nil, err
+	}
+	if !mathModes[opts.Math] {
+		return nil, fmt.Errorf("-math=%s: want strict, default or fast", opts.Math)
+	}
+	return &Compiled{Name: name, Target: t, opts: opts}, nil
+}
+
+func closeOnError(c *Compiled, err *error) {
+	if *err != nil {
+		c.Close()
+	}
 }
 
 // middle runs the passes and lowers.

@@ -1,0 +1,218 @@
+// Package filetest runs text tests of the whole compiler below the importer. A file is a txtar archive
+// (golang.org/x/tools/txtar); each section is a case, a module in the text form of package ir with
+// directives in comments:
+//
+//	-- tails --
+//	#! dims N=1,7,8,9 M=3       # sizes of symbols; a list makes a run per size
+//	#! in x = [[1, 2], [3, NaN]] # an input as JSON; the others are random
+//	#! out y = [[1, 2]]         # an expected result; -update writes it anew
+//	#! range x 0 5              # bounds of random elements of an input, the upper one excluded
+//	#! special                  # NaN, infinities and zeros of both signs among random floats
+//	#! seed 3
+//	#! ulp 8                    # units in the last place that compiled code may be off, 4 when absent
+//	#! tol 1e-5                 # and in addition this much, relative and absolute
+//	#! signs                    # zeros must have the right sign
+//	#! optimize                 # compile with the optimising passes too
+//	#! error divisor            # every way of running gives an error that contains this
+//	module "m"
+//	graph (%x: f32[N,2]) -> (%y) { ... }
+//
+// A case runs on the evaluator and, compiled, at every instruction-set level of this machine. All must
+// agree, and agree with what is expected. What cannot run here is a skip.
+package filetest
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/tools/txtar"
+
+	"github.com/nnc-go/nnc/backend/llvm"
+	"github.com/nnc-go/nnc/internal/driver"
+	"github.com/nnc-go/nnc/ir/eval"
+	"github.com/nnc-go/nnc/runtime/abi"
+	"github.com/nnc-go/nnc/runtime/exec"
+	"github.com/nnc-go/nnc/runtime/hostop"
+	"github.com/nnc-go/nnc/target"
+)
+
+var update = flag.Bool("update", false, "write the expected results (#! out) of text tests anew, from the evaluator")
+
+// Run runs the cases of the files that match a pattern, each file a subtest.
+func Run(t *testing.T, pattern string) {
+	files, err := filepath.Glob(pattern)
+	require.NoError(t, err)
+	require.NotEmpty(t, files, "no files match %s", pattern)
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".nir"), func(t *testing.T) {
+			t.Parallel()
+			runFile(t, f)
+		})
+	}
+}
+
+func runFile(t *testing.T, path string) {
+	a, err := txtar.ParseFile(path)
+	require.NoError(t, err)
+	require.NotEmpty(t, a.Files, "no cases")
+	for i := range a.Files {
+		f := &a.Files[i]
+		t.Run(f.Name, func(t *testing.T) {
+			c, err := parseCase(string(f.Data))
+			require.NoError(t, err)
+			c.run(t)
+			if *update {
+				f.Data = []byte(c.updated(string(f.Data)))
+			}
+		})
+	}
+	if *update {
+		require.NoError(t, os.WriteFile(path, txtar.Format(a), 0o644))
+	}
+}
+
+// level is a way of running compiled code on this machine.
+type level struct {
+	name string
+	skip error // why it cannot run here
+}
+
+// levels lists the levels of this machine's architecture.
+func levels() []level {
+	_, tools := llvm.New()
+	if tools == nil && runtime.GOOS != "linux" {
+		tools = errors.New("compiled code is loaded into this process on linux alone")
+	}
+	a, err := target.ArchByName(runtime.GOARCH)
+	if err != nil {
+		return []level{{runtime.GOARCH, err}}
+	}
+	var ls []level
+	for _, l := range a.Levels {
+		why := tools
+		if why == nil && !abi.HasFeatures(l.CPUID) {
+			why = fmt.Errorf("the processor has not all of %v", l.CPUID)
+		}
+		ls = append(ls, level{l.Name, why})
+	}
+	return ls
+}
+
+// run runs the case in every way.
+func (c *testCase) run(t *testing.T) {
+	var runs []*oneRun
+	for i, dims := range c.bindings() {
+		r := &oneRun{dims: dims}
+		var err error
+		r.in, err = c.inputs(dims, uint64(i))
+		require.NoError(t, err, "%v", dims)
+		r.want, r.err = eval.Run(c.module.Clone(), r.in, eval.Options{})
+		runs = append(runs, r)
+		t.Run("eval"+r.suffix(), func(t *testing.T) { c.checkEval(t, r) })
+	}
+	modes := []bool{true}
+	if c.optimize {
+		modes = append(modes, false)
+	}
+	for _, l := range levels() {
+		for _, plain := range modes {
+			name := l.name
+			if !plain {
+				name += "-O"
+			}
+			t.Run(name, func(t *testing.T) {
+				if l.skip != nil {
+					t.Skip(l.skip)
+				}
+				c.compiled(t, l.name, plain, runs)
+			})
+		}
+	}
+}
+
+// oneRun is a choice of sizes with its inputs and the evaluator's answer.
+type oneRun struct {
+	dims     map[string]int64
+	in, want []hostop.Value
+	err      error
+}
+
+func (r *oneRun) suffix() string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(r.dims)) {
+		fmt.Fprintf(&b, " %s=%d", k, r.dims[k])
+	}
+	return b.String()
+}
+
+func (c *testCase) checkEval(t *testing.T, r *oneRun) {
+	if c.wantErr != "" {
+		require.ErrorContains(t, r.err, c.wantErr)
+		return
+	}
+	require.NoError(t, r.err)
+	c.got = r.want
+	if *update {
+		return
+	}
+	for name, want := range c.out {
+		i := slices.Index(c.module.Outputs, name)
+		v, err := decode(want, c.module.Graph.Results[i].Type, r.want[i])
+		require.NoError(t, err, "out %s", name)
+		require.Empty(t, c.compare(r.want[i], v), "the evaluator's %s against what is expected", name)
+	}
+}
+
+// compiled compiles the case for one level, without the optimising passes when plain, and compares with the evaluator.
+func (c *testCase) compiled(t *testing.T, level string, plain bool, runs []*oneRun) {
+	ctx := context.Background()
+	m, err := driver.CompileModule(ctx, c.module.Clone(), driver.Options{CPU: level, NoOptimize: plain})
+	if c.refused(t, err) {
+		return
+	}
+	require.NoError(t, err)
+	defer m.Close()
+	for _, s := range m.Program.HostSteps {
+		t.Log("not compiled: ", s)
+	}
+	l, err := m.Load(ctx, exec.Options{Threads: 2})
+	require.NoError(t, err)
+	defer l.Close()
+	for _, r := range runs {
+		if (r.err != nil) != (c.wantErr != "") {
+			continue // checkEval has said so
+		}
+		out := make([]hostop.Value, len(c.module.Outputs))
+		err := l.Run(ctx, r.in, out)
+		if c.refused(t, err) {
+			continue
+		}
+		if c.wantErr != "" {
+			require.Fail(t, "no error", "%v: want %q", r.dims, c.wantErr)
+		}
+		require.NoError(t, err, "%v", r.dims)
+		for i := range out {
+			why := c.compare(out[i], r.want[i])
+			require.Empty(t, why, "%s at%s", c.module.Outputs[i], r.suffix())
+		}
+	}
+}
+
+// refused reports whether err is the error that the case wants.
+func (c *testCase) refused(t *testing.T, err error) bool {
+	if c.wantErr == "" || err == nil {
+		return false
+	}
+	require.ErrorContains(t, err, c.wantErr)
+	return true
+}

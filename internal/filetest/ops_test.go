@@ -1,0 +1,6 @@
+package filetest
+
+import "testing"
+
+// TestOps runs the text tests of single ops, and of fused and blocked forms.
+func TestOps(t *testing.T) { Run(t, "../../testdata/ops/*.nir") }

@@ -1,0 +1,271 @@
+package lower
+
+import (
+	"math"
+
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+// selectRules are ops that compare positions or values along an axis.
+func selectRules() map[string]rule {
+	return map[string]rule{"ArgMax": lowerArg, "ArgMin": lowerArg, "OneHot": lowerOneHot, "CumSum": lowerCumSum, "Trilu": lowerTrilu}
+}
+
+// around gives the products of the dimensions before and after an axis.
+func around(shape []ir.Dim, axis int) (outer, inner ir.Dim) {
+	return ir.Product(shape[:axis]), ir.Product(shape[axis+1:])
+}
+
+// argSearch finds the best element and its index. NaN counts as the largest value.
+type argSearch struct {
+	*K
+	x    *ir.Value
+	min  bool // the smallest is the best
+	last bool // the highest index of equals
+}
+
+// gt: x is larger than y, NaN being larger than all numbers.
+func (s *argSearch) gt(x, y *loop.Value) *loop.Value {
+	r := s.Cmp(loop.GT, x, y)
+	if x.Type.Elem.IsFloat() {
+		r = s.Or(r, s.And(s.Cmp(loop.NE, x, x), s.Cmp(loop.EQ, y, y)))
+	}
+	return r
+}
+
+func (s *argSearch) better(x, y *loop.Value) *loop.Value {
+	if s.min {
+		return s.gt(y, x)
+	}
+	return s.gt(x, y)
+}
+
+// worst is a value that no other is worse than.
+func (s *argSearch) worst(t loop.Type) *loop.Value {
+	class, bits := t.Elem.Class(), t.Elem.Bits()
+	switch {
+	case class == tensor.ClassFloat && s.min:
+		return s.Float(t, math.NaN())
+	case class == tensor.ClassFloat:
+		return s.Float(t, math.Inf(-1))
+	case class == tensor.ClassInt && s.min:
+		return s.IntOf(t, math.MaxInt64>>(64-bits))
+	case class == tensor.ClassInt:
+		return s.IntOf(t, math.MinInt64>>(64-bits))
+	case s.min:
+		return s.IntOf(t, -1)
+	}
+	return s.IntOf(t, 0)
+}
+
+// take gives the better of the best so far (value and index in best) and v at a later index.
+func (s *argSearch) take(best []*loop.Value, v, at *loop.Value) []*loop.Value {
+	c := s.better(v, best[0])
+	if s.last {
+		c = s.Not(s.better(best[0], v))
+	}
+	return []*loop.Value{s.Select(c, v, best[0]), s.Select(c, at, best[1])}
+}
+
+// merge is take for indices in any order.
+func (s *argSearch) merge(best []*loop.Value, v, at *loop.Value) []*loop.Value {
+	order := loop.LT
+	if s.last {
+		order = loop.GT
+	}
+	tie := s.And(s.Not(s.better(best[0], v)), s.Cmp(order, at, best[1]))
+	c := s.Or(s.better(v, best[0]), tie)
+	return []*loop.Value{s.Select(c, v, best[0]), s.Select(c, at, best[1])}
+}
+
+func (s *argSearch) load(at *loop.Value, lanes int) *loop.Value {
+	return s.fromMemory(s.Load(s.Buf(s.x), at, lanes), s.x.Type.DType)
+}
+
+// row searches n neighbouring elements from base on.
+func (s *argSearch) row(base, n *loop.Value) *loop.Value {
+	ct, w := computeType(s.x.Type.DType), s.Level.Lanes(4)
+	i64 := loop.Vec(tensor.I64, w)
+	mid := s.MulInt(s.Div(n, s.Int(int64(w))), int64(w))
+	wide := s.For(s.Int(0), mid, int64(w), []*loop.Value{s.worst(loop.Vec(ct, w)), s.IntOf(i64, 0)}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
+		return s.take(a, s.load(s.Add(base, e), w), s.Add(s.Broadcast(e, w), s.Iota(i64)))
+	})
+	best := []*loop.Value{s.Extract(wide[0], 0), s.Extract(wide[1], 0)}
+	for j := 1; j < w; j++ {
+		best = s.merge(best, s.Extract(wide[0], j), s.Extract(wide[1], j))
+	}
+	return s.For(mid, n, 1, best, func(e *loop.Value, a []*loop.Value) []*loop.Value {
+		return s.take(a, s.load(s.Add(base, e), 1), e)
+	})[1]
+}
+
+func lowerArg(c *Ctx, op *ir.Op) error {
+	x, out := op.Operands[0], op.Results[0]
+	if x.Type.Rank() < 1 || !compiled(x.Type.DType) || x.Type.DType == tensor.Bool {
+		return errDecline
+	}
+	axis := axisOf(op.Attrs.Int("axis", 0), x.Type.Rank())
+	n := x.Type.Shape[axis]
+	if err := c.checkSize(op, n, 1, "the axis"); err != nil {
+		return err
+	}
+	outer, inner := around(x.Type.Shape, axis)
+	chunk, chunks := chunked(inner)
+	return c.Kernel(Step{
+		Op: op, Name: "arg", Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: outer.Mul(chunks), NsPerIter: perChunk(n.Mul(chunk), 0.3), Bytes: bytesOf(x),
+		Build: func(k *K) {
+			s := &argSearch{K: k, x: x, min: op.Info.Name == "ArgMin", last: op.Attrs.Int("select_last_index", 0) != 0}
+			k.Parallel(func(i *loop.Value) {
+				if inner.Is(1) {
+					k.Store(k.Buf(out), i, s.row(k.MulDim(i, n), k.Dim(n)))
+					return
+				}
+				co := k.Unflatten(i, outer, chunks)
+				lo, hi := k.chunkRange(co[1], chunk, inner)
+				k.vectorLoop(lo, hi, k.Level.Lanes(4), func(e *loop.Value, lanes int) {
+					init := []*loop.Value{s.worst(loop.Vec(computeType(x.Type.DType), lanes)), k.IntOf(loop.Vec(tensor.I64, lanes), 0)}
+					base := k.Add(k.MulDim(co[0], n.Mul(inner)), e)
+					best := k.For(k.Int(0), k.Dim(n), 1, init, func(j *loop.Value, a []*loop.Value) []*loop.Value {
+						return s.take(a, s.load(k.Add(base, k.MulDim(j, inner)), lanes), k.Broadcast(j, lanes))
+					})
+					k.Store(k.Buf(out), k.Add(k.MulDim(co[0], inner), e), best[1])
+				})
+			})
+		},
+	})
+}
+
+// lowerOneHot compares each position along the new axis with the index.
+func lowerOneHot(c *Ctx, op *ir.Op) error {
+	idx, vals, out := op.Operands[0], op.Operands[2], op.Results[0]
+	if idx.Type.Rank() < 0 || !compiled(idx.Type.DType) || idx.Type.DType == tensor.Bool || !compiled(vals.Type.DType) || out.Type.DType != vals.Type.DType ||
+		!ir.Product(vals.Type.Shape).Is(2) {
+		return errDecline
+	}
+	axis := axisOf(op.Attrs.Int("axis", -1), out.Type.Rank())
+	depth := out.Type.Shape[axis]
+	outer, inner := around(out.Type.Shape, axis)
+	width, par := depth, outer
+	if !inner.Is(1) {
+		width, par = inner, outer.Mul(depth)
+	}
+	return c.Kernel(Step{
+		Op: op, Name: "onehot", Ins: []*ir.Value{idx, vals}, Outs: []*ir.Value{out}, Par: par, NsPerIter: perChunk(width, 0.3), Bytes: bytesOf(out),
+		Build: func(k *K) {
+			wrap := func(at *loop.Value, lanes int) *loop.Value {
+				i := k.CastTo(k.fromMemory(k.Load(k.Buf(idx), at, lanes), idx.Type.DType), tensor.I64)
+				return k.Select(k.Cmp(loop.LT, i, k.IntOf(i.Type, 0)), k.Add(i, k.Broadcast(k.Dim(depth), lanes)), i)
+			}
+			put := func(to, hit *loop.Value) {
+				n := hit.Type.Lanes
+				off, on := k.Load(k.Buf(vals), k.Int(0), 1), k.Load(k.Buf(vals), k.Int(1), 1)
+				k.Store(k.Buf(out), to, k.Select(hit, k.Broadcast(on, n), k.Broadcast(off, n)))
+			}
+			k.Parallel(func(i *loop.Value) {
+				row := k.MulDim(i, width)
+				if inner.Is(1) {
+					at := wrap(i, 1)
+					k.vectorLoop(k.Int(0), k.Dim(depth), k.Level.Lanes(4), func(e *loop.Value, lanes int) {
+						put(k.Add(row, e), k.Cmp(loop.EQ, k.Add(k.Broadcast(e, lanes), k.steps(lanes)), k.Broadcast(at, lanes)))
+					})
+					return
+				}
+				co := k.Unflatten(i, outer, depth)
+				from := k.MulDim(co[0], inner)
+				k.vectorLoop(k.Int(0), k.Dim(inner), k.Level.Lanes(4), func(e *loop.Value, lanes int) {
+					put(k.Add(row, e), k.Cmp(loop.EQ, wrap(k.Add(from, e), lanes), k.Broadcast(co[1], lanes)))
+				})
+			})
+		},
+	})
+}
+
+// lowerCumSum sums along an axis, floats in f64 as the host function does.
+func lowerCumSum(c *Ctx, op *ir.Op) error {
+	x, out := op.Operands[0], op.Results[0]
+	at, ok := c.ints(op.Operands[1])
+	if !ok || len(at) != 1 || x.Type.Rank() < 1 || !compiled(x.Type.DType) || x.Type.DType == tensor.Bool {
+		return errDecline
+	}
+	axis := axisOf(at[0], x.Type.Rank())
+	n := x.Type.Shape[axis]
+	outer, inner := around(x.Type.Shape, axis)
+	chunk, chunks := chunked(inner)
+	exclusive, reverse := op.Attrs.Int("exclusive", 0) != 0, op.Attrs.Int("reverse", 0) != 0
+	ct := computeType(x.Type.DType)
+	sum := ct
+	if ct.IsFloat() {
+		sum = tensor.F64
+	}
+	return c.Kernel(Step{
+		Op: op, Name: "cumsum", Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: outer.Mul(chunks), NsPerIter: perChunk(n.Mul(chunk), 0.5), Bytes: bytesOf(x).MulInt(2),
+		Build: func(k *K) {
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, outer, chunks)
+				lo, hi := k.chunkRange(co[1], chunk, inner)
+				k.vectorLoop(lo, hi, k.Level.Lanes(4), func(e *loop.Value, lanes int) {
+					base := k.Add(k.MulDim(co[0], n.Mul(inner)), e)
+					k.For(k.Int(0), k.Dim(n), 1, []*loop.Value{k.Bits(loop.Vec(sum, lanes), 0)}, func(j *loop.Value, a []*loop.Value) []*loop.Value {
+						if reverse {
+							j = k.Sub(k.Dim(n.AddInt(-1)), j)
+						}
+						p := k.Add(base, k.MulDim(j, inner))
+						next := k.Add(a[0], k.Convert(k.fromMemory(k.Load(k.Buf(x), p, lanes), x.Type.DType), sum))
+						r := next
+						if exclusive {
+							r = a[0]
+						}
+						k.Store(k.Buf(out), p, k.toMemory(k.Convert(r, ct), x.Type.DType))
+						return []*loop.Value{next}
+					})
+				})
+			})
+		},
+	})
+}
+
+// lowerTrilu copies the part of each row on one side of a diagonal; the rest is 0.
+func lowerTrilu(c *Ctx, op *ir.Op) error {
+	x, diag, out := op.Operands[0], op.Operand(1), op.Results[0]
+	rank := x.Type.Rank()
+	if rank < 2 || !compiled(x.Type.DType) || diag != nil && (diag.Type.DType != tensor.I64 || !ir.Product(diag.Type.Shape).Is(1)) {
+		return errDecline
+	}
+	h, w := x.Type.Shape[rank-2], x.Type.Shape[rank-1]
+	upper := op.Attrs.Int("upper", 1) != 0
+	ins := []*ir.Value{x}
+	if diag != nil {
+		ins = append(ins, diag)
+	}
+	return c.Kernel(Step{
+		Op: op, Name: "trilu", Ins: ins, Outs: []*ir.Value{out}, Par: ir.Product(x.Type.Shape[:rank-1]), NsPerIter: perChunk(w, 0.2), Bytes: bytesOf(x).MulInt(2),
+		Build: func(k *K) {
+			elem := k.Buf(out).Elem
+			k.Parallel(func(i *loop.Value) {
+				row := k.MulDim(i, w)
+				edge := k.Rem(i, k.Dim(h)) // first column of the upper part
+				if diag != nil {
+					d := k.Load(k.Buf(diag), k.Int(0), 1)
+					edge = k.Add(edge, k.MaxIdx(k.MinIdx(d, k.Dim(w)), k.Sub(k.Int(0), k.Dim(h))))
+				}
+				if !upper {
+					edge = k.AddInt(edge, 1) // first column of what is dropped
+				}
+				edge = k.MaxIdx(k.MinIdx(edge, k.Dim(w)), k.Int(0))
+				part := func(lo, hi *loop.Value, keep bool) {
+					k.vectorLoop(lo, hi, k.Level.Lanes(x.Type.DType.Size()), func(e *loop.Value, lanes int) {
+						at, v := k.Add(row, e), k.Bits(loop.Vec(elem, lanes), 0)
+						if keep {
+							v = k.Load(k.Buf(x), at, lanes)
+						}
+						k.Store(k.Buf(out), at, v)
+					})
+				}
+				part(k.Int(0), edge, !upper)
+				part(edge, k.Dim(w), upper)
+			})
+		},
+	})
+}
