@@ -6,6 +6,7 @@ import (
 
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/plan"
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
@@ -219,6 +220,50 @@ const elemChunk = 4096
 
 // lowerElementwise compiles an elementwise op or a Fused group of them into one pass over the result.
 func lowerElementwise(c *Ctx, op *ir.Op) error {
+	unequal := ir.Dim{} // 0 exactly when all dimensions that inference could not compare are equal
+	if op.Info.Name != "Fused" {
+		unequal = unsureDims(op)
+	}
+	if unequal.Is(0) {
+		return c.elementwise(op, false)
+	}
+	// The kernel serves equal dimensions; where one of them broadcasts after all, the host function does.
+	test := c.jump(plan.Step{Kind: plan.StepJumpLt, Name: "same shapes " + op.Origin.Node, A: c.slot(unequal), B: c.constSlot(1)})
+	if err := c.elementwise(op, true); err != nil {
+		return err
+	}
+	skip := c.jump(plan.Step{Kind: plan.StepJump, Name: "same shapes " + op.Origin.Node})
+	c.p.Steps[test].Grain = int64(len(c.p.Steps))
+	if err := c.host(op); err != nil {
+		return err
+	}
+	c.p.Steps[skip].A = int32(len(c.p.Steps))
+	return nil
+}
+
+// unsureDims sums the squared differences of those dimensions of the operands and the result that are
+// neither known to be equal nor known to be 1.
+func unsureDims(op *ir.Op) ir.Dim {
+	sum := ir.Const(0)
+	out := op.Results[0].Type.Shape
+	for _, v := range op.Operands {
+		if v == nil || !v.Type.Ranked {
+			continue
+		}
+		s := v.Type.Shape
+		for i, d := range s {
+			if o := out[len(out)-len(s)+i]; !d.Equal(o) && !d.Is(1) {
+				diff := d.Sub(o)
+				sum = sum.Add(diff.Mul(diff))
+			}
+		}
+	}
+	return sum
+}
+
+// elementwise emits the kernel. With assume, dimensions that inference could not compare are taken to
+// be equal.
+func (c *Ctx) elementwise(op *ir.Op, assume bool) error {
 	b, err := c.newBody(op, nil)
 	if err != nil {
 		return err
@@ -228,7 +273,7 @@ func lowerElementwise(c *Ctx, op *ir.Op) error {
 		return errDecline
 	}
 	ins := b.memInputs()
-	dims, strides, err := collapse(out.Type.Shape, ins)
+	dims, strides, err := collapse(out.Type.Shape, ins, assume)
 	if err != nil {
 		return err
 	}
@@ -303,13 +348,17 @@ func elemName(op *ir.Op) string {
 
 // collapse merges adjacent dimensions in which the result and all operands are contiguous or all
 // broadcast. strides[0] belongs to the result, strides[i+1] to ins[i].
-func collapse(out []ir.Dim, ins []*ir.Value) (dims []ir.Dim, strides [][]ir.Dim, err error) {
+func collapse(out []ir.Dim, ins []*ir.Value, assume bool) (dims []ir.Dim, strides [][]ir.Dim, err error) {
 	if len(out) == 0 {
 		out = []ir.Dim{ir.Const(1)}
 	}
 	all := [][]ir.Dim{Strides(out)}
 	for _, v := range ins {
-		s, ok := BroadcastStrides(v.Type.Shape, out)
+		shape := v.Type.Shape
+		if assume {
+			shape = assumeEqual(shape, out)
+		}
+		s, ok := BroadcastStrides(shape, out)
 		if !ok {
 			return nil, nil, errDecline
 		}
@@ -333,6 +382,17 @@ func collapse(out []ir.Dim, ins []*ir.Value) (dims []ir.Dim, strides [][]ir.Dim,
 		}
 	}
 	return dims, strides, nil
+}
+
+// assumeEqual gives shape with its dimensions that are not 1 replaced by those of out.
+func assumeEqual(shape, out []ir.Dim) []ir.Dim {
+	s := append([]ir.Dim{}, shape...)
+	for i, d := range s {
+		if !d.Is(1) {
+			s[i] = out[len(out)-len(s)+i]
+		}
+	}
+	return s
 }
 
 // mergeable: the last kept dimension of every operand steps over exactly the n elements of dimension i.
