@@ -80,7 +80,7 @@ func tinyFor(t *testing.T, system, archName string) (*Model, *target.Target) {
 		}
 		ir.WriteString(text)
 	}
-	cmd := exec.Command(llc, "-O2", "-filetype=obj", "-relocation-model=pic", "-mtriple="+tg.Triple())
+	cmd := exec.Command(llc, "-O2", "-filetype=obj", "-relocation-model=pic", "-mtriple="+arch.Triple["linux"])
 	cmd.Stdin = strings.NewReader(ir.String())
 	cmd.Stderr = os.Stderr
 	obj, err := cmd.Output()
@@ -88,7 +88,7 @@ func tinyFor(t *testing.T, system, archName string) (*Model, *target.Target) {
 	w := tensor.AsBytes([]float32{1, 2, 3, 4})
 	return &Model{
 		Name: "Tiny-model.1", Version: "test", HostOps: []string{"none"},
-		Archs:   []Arch{{Target: tg, Plan: tinyPlan(), Objects: map[string][]Object{system: {{Name: "all", Data: obj}}}}},
+		Archs:   []Arch{{Target: tg, Plan: tinyPlan(), Systems: []string{system}, Objects: []Object{{Name: "all", Data: obj}}}},
 		Weights: io.NewSectionReader(bytes.NewReader(w), 0, int64(len(w))),
 	}, tg
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/nnc-go/nnc/runtime/weights"
 	"github.com/nnc-go/nnc/target"
@@ -15,8 +16,7 @@ import (
 // the runtime after the first build.
 const exeModule = "nncproduct"
 
-// Exe writes an executable for t, which must be one of m's architectures with an object for t's
-// operating system. The file appears whole or not at all, and depends on nothing but m.
+// Exe writes an executable for t, which must be one of m's platforms. The file appears whole or not at all, and depends on nothing but m.
 func (m *Model) Exe(ctx context.Context, path string, t *target.Target) error {
 	one, err := m.only(t)
 	if err != nil {
@@ -61,12 +61,11 @@ func (m *Model) only(t *target.Target) (*Model, error) {
 		if a.Target.Arch.Name != t.Arch.Name {
 			continue
 		}
-		objs, ok := a.Objects[t.OS]
-		if !ok {
+		if !slices.Contains(a.Systems, t.OS) {
 			break
 		}
 		one := *m
-		a.Objects = map[string][]Object{t.OS: objs}
+		a.Systems = []string{t.OS}
 		one.Archs = []Arch{a}
 		return &one, nil
 	}

@@ -168,7 +168,7 @@ func (m *Model) packageData(pkg string, o PackageOptions) (map[string]any, error
 func (m *Model) platforms() []string {
 	var ps []string
 	for _, a := range m.Archs {
-		for os := range a.Objects {
+		for _, os := range a.Systems {
 			ps = append(ps, os+"/"+a.Target.Arch.Name)
 		}
 	}

@@ -28,10 +28,12 @@ import (
 type Arch struct {
 	Target  *target.Target // of any of the operating systems: its architecture and levels
 	Plan    *plan.Plan
-	Objects map[string][]Object // operating system -> relocatable objects: kernel K of level L is the symbol nnc_K_L
+	Systems []string // operating systems to package for
+	Objects []Object // kernel K of level L is the symbol nnc_K_L
 }
 
-// Object is an object file. Name, of letters, digits and underscores, tells it from the others of its platform.
+// Object is a relocatable ELF file, for all operating systems (see blob.go). Name, of letters, digits
+// and underscores, tells it from the others.
 type Object struct {
 	Name string
 	Data []byte
@@ -195,12 +197,18 @@ func (m *Model) core(dir, pkg, prefix string, cgo bool) error {
 		if err != nil {
 			return err
 		}
-		for os, objs := range a.Objects {
+		for _, os := range a.Systems {
 			platforms = append(platforms, os+" && "+arch)
 			base := "zkernels_" + os + "_" + arch
 			files[base+".go"], files[base+ext] = table, addresses(a.Target, a.Plan.Kernels)
-			for _, o := range objs {
-				files["kernels_"+o.Name+"_"+os+"_"+arch+".syso"] = o.Data
+			for _, o := range a.Objects {
+				b, err := newBlob(o.Data)
+				if err != nil {
+					return err
+				}
+				if files["kernels_"+o.Name+"_"+os+"_"+arch+".syso"], err = b.wrap(os); err != nil {
+					return err
+				}
 			}
 		}
 	}

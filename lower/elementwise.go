@@ -28,7 +28,8 @@ var elementwise = map[string]elemFunc{
 	"Sin": mathOp("Sin", (*loop.Builder).Sin), "Cos": mathOp("Cos", (*loop.Builder).Cos), "Tan": mathOp("Tan", (*loop.Builder).Tan),
 	"Relu": relu, "LeakyRelu": leakyRelu, "Clip": clip, "Reciprocal": reciprocal, "Elu": elu, "Selu": selu, "Gelu": gelu,
 	"HardSigmoid": hardSigmoid, "HardSwish": hardSwish, "ThresholdedRelu": thresholdedRelu, "Softsign": softsign, "Sign": sign,
-	"Where": where, "Cast": cast, "IsNaN": isNaN,
+	"Where": where, "Cast": cast, "IsNaN": isNaN, "Mod": mod,
+	"QuantizeLinear": elementwiseQuantize, "DequantizeLinear": elementwiseDequantize,
 	"Identity": func(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) { return x[0], nil },
 }
 
@@ -90,12 +91,44 @@ func (k *K) num(x *loop.Value, c float64) *loop.Value {
 	return k.IntOf(x.Type, int64(c))
 }
 
-// div divides; the integer forms can fail or trap, so only floats are compiled here.
+// div divides. The integer form can fail or trap, so it is compiled for divisors that are known.
 func div(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
-	if !x[0].Type.Elem.IsFloat() {
+	if !x[0].Type.Elem.IsFloat() && !k.safeDivisor(op) {
 		return nil, errDecline
 	}
 	return k.Div(x[0], x[1]), nil
+}
+
+// safeDivisor reports whether the second operand is constant integers other than 0 and -1.
+func (k *K) safeDivisor(op *ir.Op) bool {
+	d := k.C.constOf(op.Operands[1])
+	if d == nil || !d.DType.IsInt() || d.DType.Size() == 0 {
+		return false
+	}
+	t, err := d.Tensor()
+	if err != nil {
+		return false
+	}
+	for i := range t.Len() {
+		if v, ok := t.IntAt(i); !ok || v == 0 || v == -1 {
+			return false
+		}
+	}
+	return true
+}
+
+// mod is the integer remainder with the divisor's sign, or with fmod the dividend's.
+func mod(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
+	if x[0].Type.Elem.IsFloat() || !k.safeDivisor(op) {
+		return nil, errDecline
+	}
+	r := k.Rem(x[0], x[1])
+	if op.Attrs.Int("fmod", 0) != 0 || r.Type.Elem.Class() == tensor.ClassUint {
+		return r, nil
+	}
+	zero := k.num(r, 0)
+	wrong := k.And(k.Cmp(loop.NE, r, zero), k.Cmp(loop.LT, k.Xor(r, x[1]), zero))
+	return k.Select(wrong, k.Add(r, x[1]), r), nil
 }
 
 func mean(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {

@@ -234,7 +234,10 @@ func lowerElementwise(c *Ctx, op *ir.Op) error {
 	}
 	skip := c.jump(plan.Step{Kind: plan.StepJump, Name: "same shapes " + op.Origin.Node})
 	c.p.Steps[test].Grain = int64(len(c.p.Steps))
-	if err := c.host(op); err != nil {
+	c.fallback = true
+	err := c.host(op)
+	c.fallback = false
+	if err != nil {
 		return err
 	}
 	c.p.Steps[skip].A = int32(len(c.p.Steps))

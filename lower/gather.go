@@ -114,16 +114,14 @@ func (c *Ctx) checkIndices(op *ir.Op, v *ir.Value, limits []ir.Dim) error {
 	return nil
 }
 
-// checkSize emits a step that fails unless dimension d is at least n, where that is not known.
+// checkSize emits a step that fails unless dimension d is at least n, where that is not known. A constant
+// that is less is left to the host function, which says what is wrong if it is.
 func (c *Ctx) checkSize(op *ir.Op, d ir.Dim, n int64, what string) error {
-	if d.IsConst() {
-		if d.Value() < n {
-			return op.Errorf("%s has size %d, want at least %d", what, d.Value(), n)
-		}
+	switch {
+	case d.AddInt(-n).NonNegative():
 		return nil
-	}
-	if d.AddInt(-n).NonNegative() {
-		return nil
+	case d.IsConst():
+		return errDecline
 	}
 	c.addStep(plan.Step{Kind: plan.StepCheck, Name: fmt.Sprintf("%s %q: %s", op.Info.Name, op.Origin.Node, what), A: c.slot(d), B: c.slot(d.Max(ir.Const(n)))})
 	return nil

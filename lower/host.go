@@ -66,7 +66,9 @@ func (c *Ctx) host(op *ir.Op) error {
 		step.Fresh = append(step.Fresh, fresh)
 	}
 	c.addStep(step)
-	c.prog.HostSteps = append(c.prog.HostSteps, op.Info.Name+" "+op.Origin.Node)
+	if !c.fallback {
+		c.prog.HostSteps = append(c.prog.HostSteps, op.Info.Name+" "+op.Origin.Node)
+	}
 	return nil
 }
 

@@ -239,6 +239,9 @@ func BroadcastStrides(shape, out []ir.Dim) (strides []ir.Dim, ok bool) {
 	own := Strides(shape)
 	strides = make([]ir.Dim, len(out))
 	off := len(out) - len(shape)
+	if off < 0 {
+		return nil, false
+	}
 	for i, d := range shape {
 		switch o := out[off+i]; {
 		case d.Equal(o):

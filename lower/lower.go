@@ -24,8 +24,8 @@ import (
 type Options struct {
 	// HasHost reports whether a host function exists for an op.
 	HasHost func(op string) bool
-	// HostAttrs converts attributes that the plan must carry.
-	Strict bool // no reassociation inside reductions
+	// Strict keeps reductions in the order of their elements.
+	Strict bool
 }
 
 // Program is a lowered module.
@@ -61,6 +61,8 @@ type Ctx struct {
 	kernels map[string]int32        // text of all levels -> kernel
 	names   map[string]int          // kernel name -> times used
 	scratch int
+	// fallback: the host step being emitted stands beside a kernel that serves the usual case.
+	fallback bool
 }
 
 // storage is where a value lives: a plan buffer, or a box for values that are not numeric tensors.

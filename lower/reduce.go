@@ -193,6 +193,15 @@ func (c *Ctx) reduce(op *ir.Op, x, out *ir.Value, axes []int, rd reduction) erro
 	})
 }
 
+// reduceLanes is how many partial results a reduction along contiguous elements keeps: one, in the
+// order of the elements, with -math=strict.
+func (k *K) reduceLanes() int {
+	if k.C.Opts.Strict {
+		return 1
+	}
+	return k.Level.Lanes(4)
+}
+
 // nestBase is the offset at the i-th point of a nest.
 func (k *K) nestBase(i *loop.Value, n *nest) *loop.Value {
 	base := k.Int(0)
@@ -217,7 +226,7 @@ func (k *K) reduceNest(x *ir.Value, base *loop.Value, red *nest, rd reduction, c
 		}
 		return v
 	}
-	wide := k.Level.Lanes(4)
+	wide := k.reduceLanes()
 	var walk func(d int, base *loop.Value, acc []*loop.Value) []*loop.Value
 	walk = func(d int, base *loop.Value, acc []*loop.Value) []*loop.Value {
 		if d == len(red.dims) {
@@ -293,7 +302,7 @@ type softmaxRow struct {
 
 // each folds f over the row, with vectors when it is contiguous, and combines the lanes.
 func (s *softmaxRow) each(op loop.Op, unit float64, f func(at *loop.Value, lanes int) *loop.Value) *loop.Value {
-	w := s.Level.Lanes(4)
+	w := s.reduceLanes()
 	mid := s.Int(0)
 	acc := s.Float(loop.Scalar(tensor.F32), unit)
 	if s.stride.Is(1) {

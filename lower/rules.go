@@ -33,7 +33,7 @@ var allRules = sync.OnceValue(buildRules)
 // families are the tables of the op families, each in the file of its name.
 func families() []map[string]rule {
 	return []map[string]rule{
-		moveRules(), reduceRules(), indexRules(), selectRules(),
+		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(),
 		{"LSTM": lowerRNN, "GRU": lowerRNN, "Resize": lowerResize, "MaxPool": lowerPlainPool, "AveragePool": lowerPlainPool, "LRN": lowerLRN},
 		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "If": lowerIf, "Require": lowerRequire, "Scan": lowerScan},
 	}
@@ -51,7 +51,9 @@ func buildRules() map[string]rule {
 		m[name] = func(c *Ctx, op *ir.Op) error { return a(c, op, op, op.Results[0]) }
 	}
 	for name := range elementwise {
-		m[name] = lowerElementwise
+		if m[name] == nil {
+			m[name] = lowerElementwise
+		}
 	}
 	return m
 }

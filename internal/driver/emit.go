@@ -177,30 +177,14 @@ func (b *making) out(name, system string) string {
 	return name + b.ext
 }
 
-// objects compiles the kernels of c for an operating system.
-func objects(ctx context.Context, c *Compiled, system string) ([]build.Object, error) {
-	files, err := c.Generate(ctx, system, backend.Object)
-	if err != nil {
-		return nil, err
-	}
-	objs := make([]build.Object, len(files))
-	for i, f := range files {
-		objs[i] = build.Object{Name: f.Name, Data: f.Data}
-	}
-	return objs, nil
-}
-
-// arch compiles the kernels of c for operating systems.
+// arch compiles the kernels of c, once for all operating systems.
 func arch(ctx context.Context, c *Compiled, systems []string) (build.Arch, error) {
-	a := build.Arch{Target: c.Target, Plan: c.Program.Plan, Objects: map[string][]build.Object{}}
-	for _, s := range systems {
-		objs, err := objects(ctx, c, s)
-		if err != nil {
-			return a, fmt.Errorf("%s/%s: %w", s, c.Target.Arch.Name, err)
-		}
-		a.Objects[s] = objs
+	a := build.Arch{Target: c.Target, Plan: c.Program.Plan, Systems: systems}
+	files, err := c.Generate(ctx, "linux", backend.Object)
+	for _, f := range files {
+		a.Objects = append(a.Objects, build.Object{Name: f.Name, Data: f.Data})
 	}
-	return a, nil
+	return a, err
 }
 
 // model is the product's description for package build, with c's code only.
