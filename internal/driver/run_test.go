@@ -1,0 +1,144 @@
+//go:build linux
+
+package driver
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/nnc-go/nnc/backend/llvm"
+	"github.com/nnc-go/nnc/runtime/exec"
+	"github.com/nnc-go/nnc/runtime/hostop"
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+const digits = "../../examples/digits_cnn/model.onnx"
+
+// load compiles the example for this machine.
+func load(t *testing.T, opts Options, eo exec.Options) *Loaded {
+	if _, err := llvm.New(); err != nil {
+		t.Skip(err)
+	}
+	opts.CPU = "native"
+	m, err := Compile(context.Background(), digits, opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { m.Close() })
+	l, err := m.Load(context.Background(), eo)
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func images(seed uint64, n int64) *tensor.Tensor {
+	x := tensor.New(tensor.F32, n, 1, 8, 8)
+	r := rand.New(rand.NewPCG(seed, 1))
+	for i := range tensor.View[float32](x) {
+		tensor.View[float32](x)[i] = float32(r.IntN(17))
+	}
+	return x
+}
+
+func logits(t *testing.T, l *Loaded, x *tensor.Tensor) []byte {
+	out := make([]hostop.Value, 1)
+	require.NoError(t, l.Run(context.Background(), []hostop.Value{x}, out))
+	return out[0].(*tensor.Tensor).Data
+}
+
+// TestThreadsAgree: results are the same bit for bit on one thread, on many, and in concurrent calls.
+func TestThreadsAgree(t *testing.T) {
+	one, many := load(t, Options{}, exec.Options{Threads: 1}), load(t, Options{}, exec.Options{Threads: 4})
+	var wg sync.WaitGroup
+	for n := range int64(9) {
+		x := images(uint64(n), n)
+		want := logits(t, one, x)
+		for range 4 {
+			wg.Go(func() {
+				for range 20 {
+					out := make([]hostop.Value, 1)
+					if assert.NoError(t, many.Run(context.Background(), []hostop.Value{x}, out)) {
+						assert.Equal(t, want, out[0].(*tensor.Tensor).Data, "batch of %d", n)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// TestBatchAgrees: an image's result does not depend on its neighbours in the batch.
+func TestBatchAgrees(t *testing.T) {
+	l := load(t, Options{}, exec.Options{})
+	x := images(7, 5)
+	all := logits(t, l, x)
+	for i := range int64(5) {
+		part := &tensor.Tensor{DType: tensor.F32, Shape: []int64{1, 1, 8, 8}, Data: x.Data[i*256 : (i+1)*256]}
+		assert.Equal(t, all[i*40:(i+1)*40], logits(t, l, part))
+	}
+}
+
+// TestNoAllocations: a call whose outputs are reused allocates nothing.
+func TestNoAllocations(t *testing.T) {
+	l := load(t, Options{}, exec.Options{Threads: 1})
+	in, out := []hostop.Value{images(1, 3)}, make([]hostop.Value, 1)
+	ctx := context.Background()
+	require.NoError(t, l.Run(ctx, in, out))
+	assert.Zero(t, testing.AllocsPerRun(50, func() {
+		if err := l.Run(ctx, in, out); err != nil {
+			t.Error(err)
+		}
+	}))
+}
+
+func TestRunErrors(t *testing.T) {
+	l := load(t, Options{}, exec.Options{})
+	ctx := context.Background()
+	run := func(ctx context.Context, in ...hostop.Value) error { return l.Run(ctx, in, make([]hostop.Value, 1)) }
+	for _, c := range []struct {
+		name string
+		in   []hostop.Value
+		kind error
+		says string
+	}{
+		{"rank", []hostop.Value{tensor.New(tensor.F32, 8, 8)}, exec.ErrShape, "f32[N,1,8,8]"},
+		{"dimension", []hostop.Value{tensor.New(tensor.F32, 1, 1, 8, 9)}, exec.ErrShape, "9"},
+		{"type", []hostop.Value{tensor.New(tensor.F64, 1, 1, 8, 8)}, exec.ErrDType, "f64"},
+		{"missing", []hostop.Value{nil}, exec.ErrInput, "got nothing"},
+		{"number", nil, exec.ErrInput, "1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := run(ctx, c.in...)
+			require.ErrorIs(t, err, c.kind)
+			assert.ErrorContains(t, err, c.says)
+		})
+	}
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	assert.True(t, errors.Is(run(done, images(1, 1)), context.Canceled))
+
+	small := load(t, Options{}, exec.Options{MaxMemory: 1 << 20})
+	err := small.Run(ctx, []hostop.Value{images(1, 4096)}, make([]hostop.Value, 1))
+	require.ErrorIs(t, err, exec.ErrMemory)
+
+	l.Model.Close()
+	assert.ErrorIs(t, run(ctx, images(1, 1)), exec.ErrClosed)
+}
+
+// TestModes: what -O and -math choose agrees within rounding.
+func TestModes(t *testing.T) {
+	x := images(3, 4)
+	want := tensor.BytesAs[float32](logits(t, load(t, Options{}, exec.Options{}), x))
+	for _, o := range []Options{{NoOptimize: true}, {Math: "strict"}, {Math: "fast"}} {
+		got := tensor.BytesAs[float32](logits(t, load(t, o, exec.Options{}), x))
+		for i := range want {
+			assert.InDelta(t, want[i], got[i], 1e-3, "%+v", o)
+		}
+	}
+	_, err := Compile(context.Background(), digits, Options{Math: "loose"})
+	assert.ErrorContains(t, err, "want strict, default or fast")
+}
