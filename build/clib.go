@@ -47,7 +47,7 @@ func (m *Model) CLib(ctx context.Context, dir string, t *target.Target) error {
 		return err
 	}
 	prefix := exeModule + "/internal/nnc"
-	if err := one.core(work, "main", prefix, true); err != nil {
+	if err := one.core(work, "main", prefix, "nnc_"+name+"_", cLinkage); err != nil {
 		return err
 	}
 	if err := writeWhole(filepath.Join(work, "weights.bin"), 0o666, func(f *os.File) error { return copyTo(f, m.Weights) }); err != nil {

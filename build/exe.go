@@ -28,7 +28,7 @@ func (m *Model) Exe(ctx context.Context, path string, t *target.Target) error {
 	}
 	defer remove()
 	prefix := exeModule + "/internal/nnc"
-	if err := one.core(dir, "main", prefix, false); err != nil {
+	if err := one.core(dir, "main", prefix, "nnc_", staticLinkage); err != nil {
 		return err
 	}
 	if err := copyRuntime(filepath.Join(dir, "internal", "nnc"), prefix, nil); err != nil {

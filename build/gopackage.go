@@ -117,7 +117,7 @@ func (m *Model) GoPackage(dir string, o PackageOptions) error {
 	}
 	return installDir(dir, func(tmp string) error {
 		prefix := o.Module + "/internal/nnc"
-		if err := m.core(tmp, pkg, prefix, false); err != nil {
+		if err := m.core(tmp, pkg, prefix, "nnc_"+CIdentifier(o.Module)+"_", anyLinkage); err != nil {
 			return err
 		}
 		if err := copyRuntime(filepath.Join(tmp, "internal", "nnc"), prefix, library); err != nil {

@@ -109,7 +109,7 @@ func (c *Ctx) inputs() error {
 			return fmt.Errorf("input %q: containers as model inputs are not supported", io.Name)
 		}
 		if !v.Type.Ranked {
-			return fmt.Errorf("input %q: its rank is not known; give its shape with -shape %s=...", io.Name, io.Name)
+			return fmt.Errorf("input %q: its rank is not known; give its shape with -shape %s=AxBxC", io.Name, io.Name)
 		}
 		for j, d := range v.Type.Shape {
 			slot := c.inputSlot(d, int32(i), int32(j))

@@ -43,7 +43,7 @@ func lowerPadMode(c *Ctx, op *ir.Op, mode string, before, after []int64) error {
 		if mode == "reflect" {
 			need = max(lo, hi) + 1
 		}
-		if err := c.checkSize(op, n, need, "the size of a padded axis"); err != nil {
+		if err := c.checkSize(op, n, need, "the size of an axis padded in mode "+mode); err != nil {
 			return err
 		}
 	}

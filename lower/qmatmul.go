@@ -16,11 +16,11 @@ const exactBlock = 256
 func (k *K) exactSum(n ir.Dim, per int64, count, lanes int, body func(i *loop.Value, a []*loop.Value) []*loop.Value) []*loop.Value {
 	block := exactBlock / per
 	part := func(lo, hi *loop.Value) []*loop.Value {
-		r := k.For(lo, hi, 1, repeat(count, k.Float(loop.Vec(tensor.F32, lanes), 0)), body)
-		for i := range r {
-			r[i] = k.Convert(r[i], tensor.I32)
+		sums := make([]*loop.Value, count)
+		for i, f := range k.For(lo, hi, 1, repeat(count, k.Float(loop.Vec(tensor.F32, lanes), 0)), body) {
+			sums[i] = k.Convert(f, tensor.I32)
 		}
-		return r
+		return sums
 	}
 	if n.IsConst() && n.Value() <= block {
 		return part(k.Int(0), k.Dim(n))
@@ -104,14 +104,14 @@ func present(vs ...*ir.Value) []*ir.Value {
 // intMatMul is a product of matrices of 8-bit integers. Zero points are nil, single, or one per row of A
 // or column of B.
 type intMatMul struct {
-	op                *ir.Op
-	a, b, out         *ir.Value
-	azp, bzp          *ir.Value
-	m, n, k           ir.Dim
-	batch             []ir.Dim
-	aBatch, bBatch    []ir.Dim // strides
-	extra             []*ir.Value
-	finish            func(k *K, sum *loop.Value, row, col func(v *ir.Value) *loop.Value) *loop.Value
+	op             *ir.Op
+	a, b, out      *ir.Value
+	azp, bzp       *ir.Value
+	m, n, k        ir.Dim
+	batch          []ir.Dim
+	aBatch, bBatch []ir.Dim // strides
+	extra          []*ir.Value
+	finish         func(k *K, sum *loop.Value, row, col func(v *ir.Value) *loop.Value) *loop.Value
 }
 
 // newIntMatMul sets up the shapes.

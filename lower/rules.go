@@ -33,7 +33,7 @@ var allRules = sync.OnceValue(buildRules)
 // families are the tables of the op families, each in the file of its name.
 func families() []map[string]rule {
 	return []map[string]rule{
-		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(),
+		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(), treeRules(),
 		{"LSTM": lowerRNN, "GRU": lowerRNN, "Resize": lowerResize, "MaxPool": lowerPlainPool, "AveragePool": lowerPlainPool, "LRN": lowerLRN},
 		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "If": lowerIf, "Require": lowerRequire, "Scan": lowerScan},
 	}

@@ -30,7 +30,7 @@ func (f *compileFlags) add(fs *pflag.FlagSet, cpu string) {
 	fs.BoolVar(&f.optimize, "O", true, "optimise; -O=0 runs only the passes that compiling needs")
 	fs.StringVar(&f.math, "math", "default", "how results may differ by rounding: `strict|default|fast`; strict changes no order of operations")
 	fs.StringArrayVar(&f.shapes, "shape", nil, "fix the shape of an input: `NAME=1x3x224x224` (repeatable)")
-	fs.StringArrayVar(&f.debug, "d", nil, "watch a pass: `PASS/dump,time,check`, PASS one of -d=help or all (repeatable)")
+	fs.StringArrayVar(&f.debug, "d", nil, "watch a pass: `PASS/dump,time,check`, PASS all or one that nnc dump -h lists (repeatable)")
 	fs.BoolVar(&f.hardlinks, "allow-hardlinks", false, "accept external data files that have more than one name")
 }
 

@@ -106,8 +106,7 @@ func closeOnError(c *Compiled, err *error) {
 // middle runs the passes and lowers.
 func (c *Compiled) middle(ctx context.Context) error {
 	if err := c.stage(ctx, "passes", func() (err error) {
-		c.Stats, err = passes.Run(c.Module, passes.Options{Optimize: !c.opts.NoOptimize, Strict: c.opts.Math == "strict", Passes: c.opts.Passes,
-			Debug: c.opts.Debug, Log: c.opts.Log, After: c.opts.After, CanFuse: lower.CanFuse, FoldBudget: c.opts.Load.MaxFoldBytes})
+		c.Stats, err = RunPasses(c.Module, c.opts)
 		return err
 	}); err != nil {
 		return err

@@ -2,5 +2,5 @@ package filetest
 
 import "testing"
 
-// TestOps runs the text tests of single ops, and of fused and blocked forms.
+// TestOps runs the text tests of single ops, and of fused and blocked forms; internal/filetest says what -update does.
 func TestOps(t *testing.T) { Run(t, "../../testdata/ops/*.nir") }

@@ -139,6 +139,9 @@ func jumpLt(_ *Model, f *frame, s *plan.Step, pc int) (int, error) {
 
 func (m *Model) check(f *frame, s *plan.Step, pc int) (int, error) {
 	if a, b := f.slots[s.A], f.slots[s.B]; a != b {
+		if d := &m.p.Slots[s.B]; d.Op == plan.SlotConst && d.Imm == 0 { // slot A counts faults
+			return 0, m.stepError(pc, ErrStep, "found %d", a)
+		}
 		return 0, &Error{Kind: ErrShape, What: m.stepName(pc), Got: fmt.Sprint(a), Want: fmt.Sprint(b)}
 	}
 	return pc + 1, nil

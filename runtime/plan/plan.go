@@ -105,7 +105,7 @@ const (
 	StepJump                    // continue at step A
 	StepJumpIf                  // continue at step A unless In[0] (a Bool scalar) is true
 	StepJumpLt                  // continue at step Grain unless slot A < slot B
-	StepCheck                   // fail unless slot A == slot B; Name says what they are
+	StepCheck                   // fail unless slot A == slot B; Name says what they are, or, where B is the constant 0, what A counts
 	StepFail                    // fail with the message Name
 	StepAlloc                   // allocate heap buffer A at its present size (results of If, whose first writer varies)
 )
