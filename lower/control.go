@@ -96,7 +96,7 @@ func lowerScan(c *Ctx, op *ir.Op) error {
 	body := op.Regions[0]
 	nin := int(op.Attrs.Int("num_scan_inputs", 0))
 	nstate := len(op.Operands) - nin
-	for _, name := range []string{"scan_input_axes", "scan_output_axes", "scan_output_directions"} {
+	for _, name := range []string{"scan_input_axes", "scan_output_axes"} { // passes rewrite these
 		for _, x := range op.Attrs.Ints(name, nil) {
 			if x != 0 {
 				return op.Errorf("attribute %s other than 0 is not supported", name)
@@ -137,10 +137,15 @@ func lowerScan(c *Ctx, op *ir.Op) error {
 	if err := c.region(body); err != nil {
 		return err
 	}
+	outDirs := op.Attrs.Ints("scan_output_directions", nil)
 	for i := nstate; i < len(body.Results); i++ {
 		if out := op.Results[i]; out != nil {
+			at := iter
+			if i-nstate < len(outDirs) && outDirs[i-nstate] != 0 {
+				at = length.AddInt(-1).Sub(iter)
+			}
 			n := ir.Product(body.Results[i].Type.Shape)
-			if err := c.copyAt(op, body.Results[i], out, ir.Dim{}, iter.Mul(n), n); err != nil {
+			if err := c.copyAt(op, body.Results[i], out, ir.Dim{}, at.Mul(n), n); err != nil {
 				return err
 			}
 		}

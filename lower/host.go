@@ -1,6 +1,9 @@
 package lower
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/plan"
@@ -30,7 +33,7 @@ func (c *Ctx) sizesKnown(op *ir.Op) bool {
 // host emits a step that calls op's host function.
 func (c *Ctx) host(op *ir.Op) error {
 	if c.Opts.HasHost == nil || !c.Opts.HasHost(op.Info.Name) {
-		return op.Errorf("no kernel and no host function for this op with operand types %s", operandTypes(op))
+		return c.unsupported(op)
 	}
 	step := plan.Step{Kind: plan.StepHost, Name: op.Info.Name + " " + op.Origin.Node, HostOp: op.Info.Name, A: -1, B: -1,
 		Par: nil, Flops: c.constSlot(0), MemBytes: c.constSlot(0), Attrs: tensor.Attrs{}}
@@ -70,6 +73,35 @@ func (c *Ctx) host(op *ir.Op) error {
 		c.prog.HostSteps = append(c.prog.HostSteps, op.Info.Name+" "+op.Origin.Node)
 	}
 	return nil
+}
+
+// unsupported notes op and gives its results storage, so that lowering goes on and finds the others.
+func (c *Ctx) unsupported(op *ir.Op) error {
+	c.missing = append(c.missing, fmt.Sprintf("%v with operands (%s)", op.Origin, operandTypes(op)))
+	for _, v := range op.Results {
+		if v == nil {
+			continue
+		}
+		if _, err := c.define(v); err != nil { // of unknown rank: nothing after it can be judged
+			return c.missingError()
+		}
+		for _, d := range v.Type.Shape {
+			c.slot(d)
+		}
+	}
+	return nil
+}
+
+// missingError lists the ops that are not supported, nil when there are none.
+func (c *Ctx) missingError() error {
+	if len(c.missing) == 0 {
+		return nil
+	}
+	n := "node is"
+	if len(c.missing) > 1 {
+		n = "nodes are"
+	}
+	return fmt.Errorf("%d %s not supported (see nnc ops):\n  %s", len(c.missing), n, strings.Join(c.missing, "\n  "))
 }
 
 func operandTypes(op *ir.Op) string {

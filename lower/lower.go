@@ -61,6 +61,7 @@ type Ctx struct {
 	kernels map[string]int32        // text of all levels -> kernel
 	names   map[string]int          // kernel name -> times used
 	scratch int
+	missing []string // ops that have neither a rule nor a host function
 	// fallback: the host step being emitted stands beside a kernel that serves the usual case.
 	fallback bool
 }
@@ -92,7 +93,11 @@ func Lower(m *ir.Module, t *target.Target, w *Weights, opts Options) (*Program, 
 	if err := c.outputs(); err != nil {
 		return nil, err
 	}
-	if err := c.region(m.Graph); err != nil {
+	err = c.region(m.Graph)
+	if missing := c.missingError(); missing != nil {
+		return nil, missing
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := c.results(); err != nil {
@@ -170,7 +175,7 @@ func (c *Ctx) outputs() error {
 		}
 		c.p.Outputs = append(c.p.Outputs, io)
 		root := viewRoot(v)
-		if root.Def == nil || ir.ConstOf(root) != nil || seen[root] || !definedIn(c.M.Graph, root) {
+		if root.Def == nil || ir.ConstOf(root) != nil || c.known(root) || seen[root] || !definedIn(c.M.Graph, root) {
 			continue // copied by results
 		}
 		seen[root] = true

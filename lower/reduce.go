@@ -24,7 +24,7 @@ var reductions = map[string]reduction{
 	"ReduceProd":      {op: loop.OpMul, unit: 1},
 	"ReduceMax":       {op: loop.OpMax, unit: math.Inf(-1), floats: true},
 	"ReduceMin":       {op: loop.OpMin, unit: math.Inf(1), floats: true},
-	"ReduceMean":      {op: loop.OpAdd, floats: true, after: func(k *K, x, n *loop.Value) *loop.Value { return k.Div(x, n) }},
+	"ReduceMean":      {op: loop.OpAdd, floats: true, after: func(k *K, x, n *loop.Value) *loop.Value { return k.Div(x, k.Max(n, k.num(n, 1))) }}, // the mean of nothing is 0
 	"ReduceSumSquare": {op: loop.OpAdd, before: func(k *K, x *loop.Value) *loop.Value { return k.Mul(x, x) }},
 	"ReduceL1":        {op: loop.OpAdd, floats: true, before: func(k *K, x *loop.Value) *loop.Value { return k.Unary(loop.OpAbs, x) }},
 	"ReduceL2": {op: loop.OpAdd, floats: true, before: func(k *K, x *loop.Value) *loop.Value { return k.Mul(x, x) },
@@ -335,15 +335,15 @@ func (s *softmaxRow) emit() {
 		}
 		return e
 	})
-	var shift *loop.Value
+	var logSum *loop.Value
 	if s.logs {
-		shift = s.Add(top, s.Log(sum))
+		logSum = s.Log(sum)
 	}
 	finish := func(at *loop.Value, lanes int) {
 		var r *loop.Value
 		switch {
 		case s.logs:
-			r = s.Sub(s.load(at, lanes), s.Broadcast(shift, lanes))
+			r = s.Sub(s.Sub(s.load(at, lanes), s.Broadcast(top, lanes)), s.Broadcast(logSum, lanes))
 		case keep:
 			r = s.Div(s.Load(s.Buf(s.out), at, lanes), s.Broadcast(sum, lanes))
 		default:

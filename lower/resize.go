@@ -108,7 +108,10 @@ func (r *resize) source(k *K, o *loop.Value, a int) *loop.Value {
 	case "asymmetric":
 		return k.Div(x, scale)
 	case "align_corners":
-		single := k.Cmp(loop.LE, size, one)
+		if r.scale[a] != 0 { // the length before it is rounded down
+			size = k.Mul(in, scale)
+		}
+		single := k.Cmp(loop.EQ, size, one)
 		den := k.Select(single, one, k.Sub(size, one))
 		return k.Select(single, zero, k.Div(k.Mul(x, k.Sub(in, one)), den))
 	case "pytorch_half_pixel":

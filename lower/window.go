@@ -12,6 +12,7 @@ type window struct {
 	sh, sw, dh, dw int64  // strides and dilations
 	top, left      int64  // padding before
 	bottom, right  int64  // padding after
+	ceil           bool   // the last windows may end past the padding (ceil_mode)
 }
 
 // newWindow reads the attributes of a convolution or pooling with a kernel of kh x kw.
@@ -31,7 +32,7 @@ func newWindow(op *ir.Op, kh, kw int64, h, w, oh, ow ir.Dim) (window, error) {
 		return window{}, errDecline
 	}
 	return window{h: h, w: w, oh: oh, ow: ow, kh: kh, kw: kw, sh: s[0], sw: s[1], dh: d[0], dw: d[1],
-		top: p[0], left: p[1], bottom: p[2], right: p[3]}, nil
+		top: p[0], left: p[1], bottom: p[2], right: p[3], ceil: op.Attrs.Int("ceil_mode", 0) != 0}, nil
 }
 
 // autoPad computes the padding of SAME_UPPER and SAME_LOWER, which needs constant sizes.
@@ -84,7 +85,7 @@ func (w *window) colsInside() bool {
 	if w.ow.IsConst() && w.w.IsConst() {
 		return (w.ow.Value()-1)*w.sw+(w.kw-1)*w.dw < w.w.Value()
 	}
-	return w.right == 0
+	return w.right == 0 && !w.ceil
 }
 
 // tiles covers a row of output pixels with tiles of at most n. body gets the number of pixels, the

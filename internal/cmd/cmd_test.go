@@ -1,0 +1,296 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/nnc-go/nnc/backend/llvm"
+	"github.com/nnc-go/nnc/internal/testcase"
+	"github.com/nnc-go/nnc/runtime/tensorio"
+)
+
+const (
+	cnn    = "../../examples/digits_cnn"
+	cnnNNC = cnn + "/model.onnx"
+	cnnSet = cnn + "/test_data_set_0"
+)
+
+// nncPath is the binary that the tests run, built by TestMain.
+var nncPath string
+
+func TestMain(m *testing.M) { os.Exit(withBinary(m)) }
+
+func withBinary(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "nnc-cmd-test-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	nncPath = filepath.Join(dir, "nnc")
+	if out, err := exec.Command("go", "build", "-o", nncPath, "../../cmd/nnc").CombinedOutput(); err != nil {
+		panic(string(out))
+	}
+	return m.Run()
+}
+
+// command runs a program in dir and gives its output, both streams, and its exit code.
+func command(t *testing.T, dir string, env []string, name string, args ...string) (string, int) {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.Dir = dir
+	c.Env = append(os.Environ(), env...)
+	out, err := c.CombinedOutput()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return string(out), c.ProcessState.ExitCode()
+}
+
+// nnc runs a command line that must give the exit code.
+func nnc(t *testing.T, code int, args ...string) string {
+	t.Helper()
+	out, got := command(t, "", nil, nncPath, args...)
+	require.Equal(t, code, got, "nnc %s: %s", strings.Join(args, " "), out)
+	return out
+}
+
+func must(t *testing.T, dir string, env []string, name string, args ...string) string {
+	t.Helper()
+	out, code := command(t, dir, env, name, args...)
+	require.Zero(t, code, "%s %s: %s", name, strings.Join(args, " "), out)
+	return out
+}
+
+func needLLVM(t *testing.T) {
+	t.Helper()
+	if _, err := llvm.New(); err != nil {
+		t.Skip(err)
+	}
+}
+
+func needTool(t *testing.T, name, install string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Skipf("%s is not in PATH; install it with: %s", name, install)
+	}
+}
+
+// sameAsSet compares output_0.pb in dir with that of the example.
+func sameAsSet(t *testing.T, dir string) {
+	t.Helper()
+	read := func(dir string) any {
+		v, err := tensorio.ReadFile(filepath.Join(dir, "output_0.pb"), tensorio.Want{})
+		require.NoError(t, err)
+		return v
+	}
+	assert.Empty(t, testcase.Compare(read(dir), read(cnnSet), testcase.Tolerance{Rel: 1e-3, Abs: 1e-5}))
+}
+
+func TestBuildAndRun(t *testing.T) {
+	needLLVM(t)
+	dir := t.TempDir()
+	exe := filepath.Join(dir, "digits")
+	out := nnc(t, 0, "build", cnnNNC, "-target=amd64", "-o", exe, "-v")
+	for _, want := range []string{"less weights", "arena", "kernel steps", "levels sse avx2 avx512", "codegen", "link"} {
+		assert.Contains(t, out, want)
+	}
+	again := filepath.Join(t.TempDir(), "other")
+	nnc(t, 0, "build", "--target", "linux/amd64", "--o="+again, cnnNNC)
+	one, err := os.ReadFile(exe)
+	require.NoError(t, err)
+	two, err := os.ReadFile(again)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(one, two), "two builds differ")
+	launch, err := (&compileFlags{target: "linux/amd64"}).launcher()
+	if err != nil {
+		t.Skip(err)
+	}
+	args := append(launch, exe, "-input", cnnSet+"/input_0.pb", "-output-dir", filepath.Join(dir, "out"), "-output-format=pb")
+	must(t, "", nil, args[0], args[1:]...)
+	sameAsSet(t, filepath.Join(dir, "out"))
+}
+
+func TestOtherPlatforms(t *testing.T) {
+	needLLVM(t)
+	dir := t.TempDir()
+	for target, magic := range map[string]string{"darwin/arm64": "\xcf\xfa\xed\xfe", "windows/amd64": "MZ"} {
+		exe := filepath.Join(dir, strings.ReplaceAll(target, "/", "_"))
+		nnc(t, 0, "build", cnnNNC, "-target", target, "-o", exe)
+		b, err := os.ReadFile(exe)
+		require.NoError(t, err)
+		assert.True(t, strings.HasPrefix(string(b), magic), target)
+	}
+}
+
+func TestRunCached(t *testing.T) {
+	needLLVM(t)
+	dir := t.TempDir()
+	cache := []string{"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"), "GOCACHE=" + strings.TrimSpace(must(t, "", nil, "go", "env", "GOCACHE"))}
+	for _, args := range [][]string{
+		{"run", cnnNNC, "-input", cnnSet + "/input_0.pb"},
+		{"run", cnnNNC, cnnSet + "/input_0.pb"},
+		{"run", "-cpu=sse", cnnNNC, "--input=image=" + cnnSet + "/input_0.pb"},
+	} {
+		out := filepath.Join(t.TempDir(), "out")
+		must(t, "", cache, nncPath, append(args, "-output-dir", out, "-output-format=pb")...)
+		sameAsSet(t, out)
+	}
+	entries, err := filepath.Glob(filepath.Join(dir, "cache", "nnc", "*"))
+	require.NoError(t, err)
+	assert.Len(t, entries, 2, "the first two have the same flags")
+	var b map[string]any
+	text := must(t, "", cache, nncPath, "bench", cnnNNC, "-json", "-time=10ms", "-threads", "1")
+	require.NoError(t, json.Unmarshal([]byte(text), &b), text)
+	for _, field := range []string{"p50_ms", "p90_ms", "p99_ms", "mean_ms", "load_ms", "first_ms", "peak_rss_bytes", "threads", "cpu"} {
+		assert.Contains(t, b, field)
+	}
+	assert.EqualValues(t, 1, b["threads"])
+}
+
+func TestARM64(t *testing.T) {
+	needLLVM(t)
+	needTool(t, "qemu-aarch64", qemuHint)
+	out := filepath.Join(t.TempDir(), "out")
+	nnc(t, 0, "run", cnnNNC, "-target=arm64", "-input", cnnSet+"/input_0.pb", "-output-dir", out, "-output-format", "pb")
+	sameAsSet(t, out)
+}
+
+func TestGo(t *testing.T) {
+	needLLVM(t)
+	dir := filepath.Join(t.TempDir(), "digits")
+	out := nnc(t, 0, "build", cnnNNC, "-emit=go", "-o", dir)
+	assert.NotContains(t, out, "no golden test")
+	must(t, dir, nil, "go", "vet", "./...")
+	assert.Contains(t, must(t, dir, nil, "go", "test", "-v", "."), "PASS: TestGolden")
+	for _, platform := range []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64"} {
+		system, arch, _ := strings.Cut(platform, "/")
+		// A test binary is linked, which go build of a package is not.
+		must(t, dir, []string{"CGO_ENABLED=0", "GOOS=" + system, "GOARCH=" + arch}, "go", "test", "-c", "-o", os.DevNull, ".")
+	}
+	if testing.Short() {
+		return
+	}
+	needTool(t, "gcc", "apt-get install -y gcc")
+	must(t, dir, []string{"CGO_ENABLED=1"}, "go", "test", "-race", ".")
+}
+
+func TestLib(t *testing.T) {
+	needLLVM(t)
+	needTool(t, "gcc", "apt-get install -y gcc")
+	dir := t.TempDir()
+	nnc(t, 0, "build", cnnNNC, "-emit=lib", "-o", dir)
+	must(t, dir, nil, "gcc", "digits_cnn_example.c", "libdigits_cnn.a", "-lpthread", "-o", "example")
+	assert.Equal(t, "logits: [1,10], 40 bytes\n", must(t, dir, nil, "./example"))
+}
+
+func TestText(t *testing.T) {
+	dir := t.TempDir()
+	text := nnc(t, 0, "dump", cnnNNC, "-after=import")
+	assert.Contains(t, text, "# after import")
+	file := filepath.Join(dir, "m.nir")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	assert.Contains(t, nnc(t, 0, "opt", file, "-weights", cnnNNC), "Fused")
+	assert.Contains(t, nnc(t, 0, "opt", file, "-passes=infer,clean", "-d=clean/check"), "Conv")
+	nnc(t, 0, "build", cnnNNC, "-emit=ir", "-o", file)
+	nnc(t, 0, "opt", file, "-passes=infer", "-weights="+cnnNNC)
+	assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-stage=plan", "-shape=image=1x1x8x8"), "arena of")
+	assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-stage=loop", "-cpu=avx2", "-target=amd64"), "kernel ")
+	if _, err := llvm.New(); err == nil {
+		assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-stage=asm", "-target=arm64"), "nnc_")
+		assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-html"), "<h2>assembly</h2>")
+		nnc(t, 0, "build", cnnNNC, "-emit=obj", "-target=amd64", "-o", filepath.Join(dir, "k.o"))
+		assert.FileExists(t, filepath.Join(dir, "k_avx2.o"))
+	}
+}
+
+func TestTest(t *testing.T) {
+	needLLVM(t)
+	assert.Contains(t, nnc(t, 0, "test", "../../examples", "-j=1"), "2 passed, 0 failed")
+	assert.Contains(t, nnc(t, 0, "test", "../../examples", "-run", "cnn", "-exe"), "1 passed, 0 failed")
+	out := nnc(t, 1, "test", cnn, "-rtol=0", "-atol=1e-12")
+	assert.Regexp(t, `FAIL +digits_cnn: test_data_set_0: output "logits": \d+ of \d+ elements differ, the worst at`, out)
+	var r result
+	first, _, _ := strings.Cut(nnc(t, 0, "test", cnn, "-json"), "\n")
+	require.NoError(t, json.Unmarshal([]byte(first), &r))
+	assert.Equal(t, "pass", r.Status)
+}
+
+func TestTables(t *testing.T) {
+	assert.Contains(t, nnc(t, 0, "targets"), "avx2")
+	assert.Regexp(t, `(?m)^\| ai.onnx \| Conv \| 1, 11, 22 \| compiled \|$`, nnc(t, 0, "ops", "-md"))
+	var rows []map[string]string
+	require.NoError(t, json.Unmarshal([]byte(nnc(t, 0, "ops", "-json")), &rows))
+	assert.Greater(t, len(rows), 150)
+	assert.Contains(t, nnc(t, 0, "version"), "nnc ")
+	assert.Contains(t, nnc(t, 0, "completion", "bash"), "nnc")
+	if _, err := llvm.New(); err == nil {
+		assert.Contains(t, nnc(t, 0, "doctor"), "llvm")
+	}
+	missing, code := command(t, "", []string{"NNC_LLVM=/nowhere"}, nncPath, "doctor")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, missing, llvm.InstallHint)
+}
+
+func TestMistakes(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.onnx")
+	require.NoError(t, os.WriteFile(broken, []byte("\x08\x07 this is no model"), 0o600))
+	for _, c := range []struct {
+		code int
+		want string
+		args string
+	}{
+		{2, "unknown flag: -nonsense", "build m.onnx -nonsense"},
+		{2, "no command \"nonsense\"", "nonsense"},
+		{2, "want a MODEL", "build"},
+		{2, "want one MODEL", "build a b"},
+		{2, "-emit=x: want one of exe, go", "build " + cnnNNC + " -emit=x"},
+		{2, "-math=x", "build " + cnnNNC + " -math=x"},
+		{2, "no architecture", "build " + cnnNNC + " -target=vax"},
+		{2, "want NAME=1x3x224x224", "build " + cnnNNC + " -shape=3x4"},
+		{2, "want PASS/dump", "build " + cnnNNC + " -d=fuse"},
+		{2, "-after=x", "dump " + cnnNNC + " -after=x"},
+		{2, "-run", "test " + cnn + " -run=["},
+		{1, "broken.onnx", "build " + broken + " -o " + dir + "/out"},
+		{1, "no such file", "run " + dir + "/absent.onnx"},
+		{1, "there is no folder", "build " + cnnNNC + " -o " + dir + "/absent/out"},
+		{1, "is a folder", "build " + cnnNNC + " -o " + dir},
+	} {
+		assert.Contains(t, nnc(t, c.code, strings.Fields(c.args)...), c.want, c.args)
+	}
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "only the broken model")
+}
+
+func TestHelp(t *testing.T) {
+	for _, c := range newRoot().Commands() {
+		if c.Name() == "completion" {
+			continue
+		}
+		assert.Contains(t, nnc(t, 0, c.Name(), "-h"), "Example:", c.Name())
+	}
+}
+
+func TestNormalise(t *testing.T) {
+	assert.Equal(t, []string{"build", "--o", "x", "--target=arm64", "--v", "--help", "-", "-5", "--json", "--", "-x"},
+		normalise([]string{"build", "-o", "x", "-target=arm64", "-v", "-h", "-", "-5", "--json", "--", "-x"}))
+}
+
+func TestInputOrder(t *testing.T) {
+	var p passedOn
+	c := runCommand()
+	fs := c.Flags()
+	p.fs = fs
+	fs.Lookup("input").Value = handOver{&p, "input"}
+	require.NoError(t, fs.Parse(normalise(strings.Fields("model -input a b -input c d"))))
+	assert.Equal(t, strings.Fields("-input a -input b -input c -input d"), p.args(fs.Args()[1:]))
+}
