@@ -239,7 +239,8 @@ func makeInputs(model, tmp string, ins []ioInfo) ([]string, error) {
 		}
 		files = append(files, f)
 	}
-	if len(files) == len(ins) {
+	// Inputs beyond the files have defaults: initialisers that a caller may override.
+	if len(files) > 0 {
 		return files, nil
 	}
 	sizes := map[string]int64{}

@@ -120,6 +120,12 @@ func readORT(path string) (ort.Value, error) {
 	if !ok || ortTypes[t.DType] == 0 {
 		return nil, fmt.Errorf("want a tensor of a plain type, got %T", v)
 	}
+	if len(t.Shape) == 0 {
+		if t.DType != tensor.I64 {
+			return nil, fmt.Errorf("a scalar of type %v", t.DType)
+		}
+		return ort.NewScalar(tensor.View[int64](t)[0])
+	}
 	return ort.NewCustomDataTensor(ort.NewShape(t.Shape...), t.Data, ortTypes[t.DType])
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func buildCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		e.Version, e.Command = version(), "nnc build "+args[0]+" -emit="+e.Kind
+		e.Version, e.Command = version(), "nnc build "+filepath.Base(args[0])+" -emit="+e.Kind
 		p, err := buildProduct(c, args[0], o, e)
 		if err != nil {
 			return err
