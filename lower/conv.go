@@ -208,7 +208,7 @@ func (v *conv) lower(c *Ctx) error {
 	}
 	ns := float64(reduce) * width / float64(t.rows) * t.cycles(top) / 4
 	return c.Kernel(Step{
-		Op: v.op, Name: fmt.Sprintf("conv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out}, NsPerIter: ns, Flops: flops,
+		Op: v.op, Name: fmt.Sprintf("conv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out}, InPlace: v.body.memInputs(), NsPerIter: ns, Flops: flops,
 		Bytes: bytesOf(v.x).Add(bytesOf(v.out)).AddInt(v.weightLen() * 4),
 		ParAt: func(l *target.Level) ir.Dim { return v.n.Mul(v.oh).MulInt(v.groups(l)) },
 		Build: v.build,
@@ -424,7 +424,7 @@ func (v *conv) lowerDepthwise(c *Ctx) error {
 		width = float64(v.ow.Value())
 	}
 	return c.Kernel(Step{
-		Op: v.op, Name: fmt.Sprintf("dwconv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out},
+		Op: v.op, Name: fmt.Sprintf("dwconv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out}, InPlace: v.body.memInputs(),
 		Par: v.n.Mul(v.oh).MulInt(nb), NsPerIter: 5 + width*float64(v.kh*v.kw)/4,
 		Flops: v.n.Mul(v.oh).Mul(v.ow).MulInt(2 * v.c * v.kh * v.kw), Bytes: bytesOf(v.x).Add(bytesOf(v.out)),
 		Build: func(k *K) {

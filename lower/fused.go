@@ -296,8 +296,12 @@ func (c *Ctx) elementwise(op *ir.Op, assume bool) error {
 	for _, v := range ins {
 		bytes = bytes.Add(bytesOf(v))
 	}
+	var same []*ir.Value
+	if !assume {
+		same = ins
+	}
 	return c.Kernel(Step{
-		Op: op, Name: elemName(op), Ins: ins, Outs: []*ir.Value{out},
+		Op: op, Name: elemName(op), Ins: ins, Outs: []*ir.Value{out}, InPlace: same,
 		Par: outer.Mul(nchunk), NsPerIter: 5 + perIter*ns/16, Flops: total.MulInt(int64(len(b.ops))), Bytes: bytes,
 		Build: func(k *K) {
 			dst := k.Buf(out)

@@ -121,7 +121,7 @@ func (g *gemm) lower(c *Ctx) error {
 		ns = float64(g.k.Value())*t.cycles(top)/4 + 20
 	}
 	return c.Kernel(Step{
-		Op: g.op, Name: "gemm", Ins: ins, Outs: []*ir.Value{g.out}, NsPerIter: ns, Flops: flops, Bytes: bytes,
+		Op: g.op, Name: "gemm", Ins: ins, Outs: []*ir.Value{g.out}, InPlace: mem, NsPerIter: ns, Flops: flops, Bytes: bytes,
 		ParAt: func(l *target.Level) ir.Dim {
 			t := gemmTile(l, g.m, g.n)
 			return nbatch.Mul(g.m.CeilDiv(int64(t.rows))).Mul(g.n.CeilDiv(int64(t.blocks * target.Block)))

@@ -48,6 +48,8 @@ type Step struct {
 	Name string // what the kernel is: "conv3x3", "softmax"
 	// Ins and Outs are the tensors that it reads and writes.
 	Ins, Outs []*ir.Value
+	// InPlace are those of Ins that each iteration reads only where it then writes the result.
+	InPlace []*ir.Value
 	// Par is the number of parallel iterations; NsPerIter estimates the time of one on one core.
 	// ParAt, if set, gives the number by level instead.
 	Par       ir.Dim
@@ -67,7 +69,13 @@ const chunkNs = 20_000
 // by this call.
 func (c *Ctx) Kernel(s Step) error {
 	args := &stepArgs{index: map[plan.Arg]int{}, write: map[int32]bool{}, elem: map[int32]tensor.DType{}, names: map[int32]string{}}
+	for _, v := range s.Ins {
+		if _, err := c.at(v); err != nil {
+			return s.Op.Errorf("%w", err)
+		}
+	}
 	for _, v := range s.Outs {
+		c.inPlace(&s, v)
 		st, err := c.define(v)
 		if err != nil {
 			return s.Op.Errorf("%w", err)
@@ -76,11 +84,6 @@ func (c *Ctx) Kernel(s Step) error {
 			return s.Op.Errorf("result %q of type %v cannot be written by a kernel", v.Name, v.Type.DType)
 		}
 		args.write[st.buf] = true
-	}
-	for _, v := range s.Ins {
-		if _, err := c.at(v); err != nil {
-			return s.Op.Errorf("%w", err)
-		}
 	}
 	funcs := make([]*loop.Func, len(c.Target.Levels))
 	for i, level := range c.Target.Levels {

@@ -61,6 +61,11 @@ type Ctx struct {
 	kernels map[string]int32        // text of all levels -> kernel
 	names   map[string]int          // kernel name -> times used
 	scratch int
+	// For in-place results: the last graph op that reads a value, the graph op that is being lowered, and
+	// how many regions deep it is.
+	last       map[*ir.Value]int
+	now, depth int
+
 	missing []string // ops that have neither a rule nor a host function
 	// fallback: the host step being emitted stands beside a kernel that serves the usual case.
 	fallback bool
@@ -87,6 +92,7 @@ func Lower(m *ir.Module, t *target.Target, w *Weights, opts Options) (*Program, 
 	for _, v := range m.Graph.Results {
 		c.need(v)
 	}
+	c.lifetimes()
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}
@@ -235,7 +241,12 @@ func (c *Ctx) results() error {
 
 // region lowers the ops of r in order.
 func (c *Ctx) region(r *ir.Region) error {
-	for _, op := range r.Ops {
+	c.depth++
+	defer func() { c.depth-- }()
+	for i, op := range r.Ops {
+		if c.depth == 1 {
+			c.now = i
+		}
 		if err := c.op(op); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -156,5 +157,37 @@ graph (%x: f32[3,3], %y: f32[3,4]) -> (%d, %e) {
 	require.Error(t, err)
 	for _, s := range []string{"2 nodes are not supported", `Det "first" (ai.onnx 22)`, `Einsum "second" (ai.onnx 12)`, "nnc ops"} {
 		assert.ErrorContains(t, err, s)
+	}
+}
+
+// TestBlowUp: sizes that an input asks for and the machine has not are an error that names them.
+func TestBlowUp(t *testing.T) {
+	if _, err := llvm.New(); err != nil {
+		t.Skip(err)
+	}
+	for name, src := range map[string]string{
+		"ConstantOfShape": `%y: f32[?] = ConstantOfShape(%n) @ "big" ConstantOfShape ai.onnx 9`,
+		"Expand":          `%c: f32[1] = Const() {value = f32[1] [1]}` + "\n" + `  %y: f32[?] = Expand(%c, %n) @ "big" Expand ai.onnx 13`,
+		"Tile":            `%c: f32[1] = Const() {value = f32[1] [1]}` + "\n" + `  %y: f32[?] = Tile(%c, %n) @ "big" Tile ai.onnx 13`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := ir.Parse("module \"m\"\ngraph (%n: i64[1]) -> (%y) {\n  " + strings.ReplaceAll(src, "f32[?]", "f32[u1]") + "\n}")
+			require.NoError(t, err)
+			c, err := CompileModule(context.Background(), m, Options{CPU: "native"})
+			require.NoError(t, err)
+			defer c.Close()
+			l, err := c.Load(context.Background(), exec.Options{})
+			require.NoError(t, err)
+			defer l.Close()
+			run := func(n int64) error {
+				return l.Run(context.Background(), []hostop.Value{tensor.Of([]int64{n}, 1)}, make([]hostop.Value, 1))
+			}
+			require.NoError(t, run(3))
+			err = run(30_000_000_000)
+			require.Error(t, err)
+			t.Log(err)
+			assert.ErrorContains(t, err, "120000000000")
+			assert.ErrorContains(t, err, "big")
+		})
 	}
 }

@@ -165,6 +165,9 @@ func (m *Model) setLimit() error {
 	case m.opts.MaxMemory == 0:
 		m.limit = machineMemory() / 4 * 3
 	}
+	if m.limit > 0 {
+		hostop.Limit(m.limit)
+	}
 	if m.limit > 0 && m.p.WeightsSize > m.limit {
 		return m.memoryError(m.p.Name+": weights", m.p.WeightsSize)
 	}

@@ -149,7 +149,8 @@ func Tile(c *Call) (err error) {
 	shape, wide, strides := make([]int64, len(rep)), make([]int64, 2*len(rep)), make([]int64, 2*len(rep))
 	st := stridesOf(x.Shape)
 	for i, n := range rep {
-		check(n >= 0 && n <= maxBytes, "repeat %d", n)
+		check(n >= 0, "repeat %d", n)
+		elemCount([]int64{x.Shape[i], n}, x.DType.Bits())
 		shape[i] = x.Shape[i] * n
 		wide[2*i], wide[2*i+1], strides[2*i+1] = n, x.Shape[i], st[i]
 	}

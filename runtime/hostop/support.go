@@ -4,12 +4,19 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// maxBytes bounds the size of one result: a wrong model must not take the machine down.
+// maxBytes bounds the size of one result, whatever Limit says: a wrong model must not take the machine down.
 const maxBytes = 1 << 34
+
+// limit is the bound that Limit set.
+var limit atomic.Int64
+
+// Limit bounds the size of one result in bytes, for the whole process; 0 means 16 GiB, which is also the most.
+func Limit(bytes int64) { limit.Store(bytes) }
 
 // failure is what fail throws and guard catches.
 type failure struct{ err error }
@@ -83,7 +90,10 @@ func (c *Call) give(out ...*tensor.Tensor) {
 // elements of the given width in bits take more than maxBytes.
 func elemCount(shape []int64, bits int) int64 {
 	n, empty := int64(1), false
-	limit := int64(maxBytes) * 8 / int64(max(bits, 1))
+	most := int64(maxBytes)
+	if l := limit.Load(); l > 0 {
+		most = min(most, l)
+	}
 	for _, d := range shape {
 		check(d >= 0, "dimension %d in shape %s", d, tensor.ShapeString(shape))
 		empty = empty || d == 0
@@ -92,7 +102,13 @@ func elemCount(shape []int64, bits int) int64 {
 		return 0
 	}
 	for _, d := range shape {
-		check(n <= limit/d, "shape %s takes more than %d bytes", tensor.ShapeString(shape), int64(maxBytes))
+		if n > most*8/int64(max(bits, 1))/d {
+			want := float64(bits) / 8 // as a float: the product may not fit an integer
+			for _, e := range shape {
+				want *= float64(e)
+			}
+			fail("a result of shape %s needs %.0f bytes, at most %d are allowed (see -max-memory)", tensor.ShapeString(shape), want, most)
+		}
 		n *= d
 	}
 	return n
