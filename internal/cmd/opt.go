@@ -17,7 +17,7 @@ import (
 func optCommand() *cobra.Command {
 	var list, math, weights string
 	var debug []string
-	var stats bool
+	var stats, table bool
 	c := &cobra.Command{
 		Use:   "opt FILE",
 		Short: "run passes on IR text or a model, and print the result",
@@ -27,7 +27,7 @@ Large constants are references in the text; -weights names the model that they c
 Passes: ` + strings.Join(passNames(), ", "),
 		Example: "  nnc dump model.onnx -after=import > m.nir\n  nnc opt m.nir -weights=model.onnx -passes=infer,fold,algebra -v\n  nnc opt - -passes=fuse -d=fuse/check < m.nir",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
+			if len(args) != 1 && !table {
 				return usagef("want one FILE, got %d", len(args))
 			}
 			return nil
@@ -39,7 +39,12 @@ Passes: ` + strings.Join(passNames(), ", "),
 	fs.StringVar(&math, "math", "default", "how results may differ by rounding: `strict|default|fast`")
 	fs.StringArrayVar(&debug, "d", nil, "watch a pass: `PASS/dump,time,check` (repeatable)")
 	fs.BoolVar(&stats, "v", false, "print statistics of passes and rules to standard error")
+	fs.BoolVar(&table, "list", false, "list the passes and the rewrite rules, and do nothing")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if table {
+			printPasses(c.OutOrStdout())
+			return nil
+		}
 		f := compileFlags{backend: "auto", math: math, optimize: true, debug: debug}
 		o, err := f.options(c.ErrOrStderr())
 		if err != nil {
@@ -68,6 +73,21 @@ Passes: ` + strings.Join(passNames(), ", "),
 		return ir.Fprint(c.OutOrStdout(), m)
 	}
 	return c
+}
+
+// printPasses lists the pipeline with the reason of each pass, and the rewrite rules.
+func printPasses(w io.Writer) {
+	for _, p := range passes.Pipeline {
+		fmt.Fprintf(w, "%-10s %s\n", p.Name, p.Why)
+	}
+	fmt.Fprintln(w)
+	for _, r := range passes.Rules() {
+		note := ""
+		if r.Inexact {
+			note = "  (not with -math=strict)"
+		}
+		fmt.Fprintf(w, "%-18s %s%s\n", r.Name, r.Algebra, note)
+	}
 }
 
 // readModule reads IR text or a model; done unmaps what it holds.

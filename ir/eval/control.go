@@ -52,7 +52,7 @@ func (r *runner) runLoop(op *ir.Op, s *scope, in []hostop.Value) ([]hostop.Value
 			v, ok = m.IntAt(0)
 		}
 		if !ok {
-			return nil, fmt.Errorf("M must be one integer, got %s", m.TypeString())
+			return nil, fmt.Errorf("the trip count M must be one integer, got %s", m.TypeString())
 		}
 		limit, bounded = v, true
 	}

@@ -1,0 +1,19 @@
+package passes
+
+import "slices"
+
+// RuleInfo describes a rewrite rule for people.
+type RuleInfo struct {
+	Name    string
+	Algebra string // pattern -> replacement, with its conditions
+	Inexact bool   // off with -math=strict
+}
+
+// Rules lists the rewrite rules in the order of their tables.
+func Rules() []RuleInfo {
+	var out []RuleInfo
+	for _, r := range slices.Concat(foldRules, canonRules, viewRules, idiomRules, algebraRules, linearRules) {
+		out = append(out, RuleInfo{r.name, r.algebra, r.inexact})
+	}
+	return out
+}
