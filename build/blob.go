@@ -160,7 +160,7 @@ var lo12 = map[elf.R_AARCH64]uint{
 // allowUnaligned makes an EVEX move from the constant whose address is at offset at one that needs no
 // alignment: of the 64 bytes that it may want, Go's linker gives 32 in Mach-O and PE.
 func (b *blob) allowUnaligned(at uint64) {
-	if at < 6 || b.data[at-6] != 0x62 {
+	if at < 6 || b.data[at-6] != 0x62 || b.data[at-5]&7 != 1 { // EVEX, opcode map 0F
 		return
 	}
 	p1, op := &b.data[at-4], &b.data[at-2]

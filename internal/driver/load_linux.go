@@ -3,15 +3,11 @@ package driver
 import (
 	"context"
 	"fmt"
-	"io"
 	"runtime"
 
 	"github.com/nnc-go/nnc/backend"
 	"github.com/nnc-go/nnc/internal/native"
-	"github.com/nnc-go/nnc/ir/eval"
 	"github.com/nnc-go/nnc/runtime/exec"
-	"github.com/nnc-go/nnc/runtime/plan"
-	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
 // Loaded is a compiled model that runs in this process.
@@ -40,28 +36,10 @@ func (c *Compiled) Load(ctx context.Context, opts exec.Options) (*Loaded, error)
 			return nil, err
 		}
 	}
-	r, err := c.Weights()
+	l.Model, err = c.model(opts, func(level, kernel int) uintptr {
+		return l.code.Symbol(backend.Symbol(c.Program.Kernels[level][kernel].Name, c.Program.Levels[level].Name))
+	})
 	if err != nil {
-		return nil, err
-	}
-	w := tensor.AlignedBytes(r.Size())
-	if _, err := io.ReadFull(r, w); err != nil {
-		return nil, err
-	}
-	var levels []exec.Level
-	for i, lv := range c.Program.Levels {
-		e := exec.Level{Name: lv.Name, Features: lv.CPUID}
-		for _, k := range c.Program.Kernels[i] {
-			e.Kernels = append(e.Kernels, l.code.Symbol(backend.Symbol(k.Name, lv.Name)))
-		}
-		levels = append(levels, e)
-	}
-	for i := range c.Program.Plan.Steps {
-		if s := &c.Program.Plan.Steps[i]; s.Kind == plan.StepHost {
-			s.Host = eval.Lookup(s.HostOp)
-		}
-	}
-	if l.Model, err = exec.New(c.Program.Plan, levels, w, opts); err != nil {
 		return nil, err
 	}
 	return l, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/nnc-go/nnc/runtime/exec"
 	"github.com/nnc-go/nnc/runtime/hostop"
 	"github.com/nnc-go/nnc/runtime/tensor"
+	"github.com/nnc-go/nnc/target"
 )
 
 const digits = "../../examples/digits_cnn/model.onnx"
@@ -189,5 +190,29 @@ func TestBlowUp(t *testing.T) {
 			assert.ErrorContains(t, err, "120000000000")
 			assert.ErrorContains(t, err, "big")
 		})
+	}
+}
+
+// TestLevelsAgree: the kernels of every level of every architecture, evaluated, agree with what runs here.
+func TestLevelsAgree(t *testing.T) {
+	x := images(11, 2)
+	want := tensor.BytesAs[float32](logits(t, load(t, Options{}, exec.Options{}), x))
+	for _, a := range target.Archs {
+		for _, l := range a.Levels {
+			t.Run(a.Name+"/"+l.Name, func(t *testing.T) {
+				c, err := Compile(context.Background(), digits, Options{Target: a.Name, CPU: l.Name})
+				require.NoError(t, err)
+				defer c.Close()
+				m, err := c.LoadEvaluated(exec.Options{Threads: 1})
+				require.NoError(t, err)
+				defer m.Close()
+				out := make([]hostop.Value, 1)
+				require.NoError(t, m.Run(context.Background(), []hostop.Value{x}, out))
+				got := tensor.View[float32](out[0].(*tensor.Tensor))
+				for i := range want {
+					assert.InDelta(t, want[i], got[i], 1e-4)
+				}
+			})
+		}
 	}
 }

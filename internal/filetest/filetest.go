@@ -18,7 +18,8 @@
 //	graph (%x: f32[N,2]) -> (%y) { ... }
 //
 // A case runs on the evaluator and, compiled, at every instruction-set level of this machine. All must
-// agree, and agree with what is expected. What cannot run here is a skip.
+// agree, and agree with what is expected. Kernels of levels that this machine has not, those of other
+// architectures among them, are run by package loop's evaluator. What cannot run here is a skip.
 package filetest
 
 import (
@@ -127,6 +128,9 @@ func (c *testCase) run(t *testing.T) {
 		runs = append(runs, r)
 		t.Run("eval"+r.suffix(), func(t *testing.T) { c.checkEval(t, r) })
 	}
+	for _, l := range levelsElsewhere() {
+		t.Run("kernels/"+l.name, func(t *testing.T) { c.evaluated(t, l, runs) })
+	}
 	modes := []bool{true}
 	if c.optimize {
 		modes = append(modes, false)
@@ -195,12 +199,17 @@ func (c *testCase) compiled(t *testing.T, level string, plain bool, runs []*oneR
 	l, err := m.Load(ctx, exec.Options{Threads: 2})
 	require.NoError(t, err)
 	defer l.Close()
+	c.compareRuns(t, l.Model, runs)
+}
+
+// compareRuns runs a model on all inputs and compares with the evaluator.
+func (c *testCase) compareRuns(t *testing.T, l *exec.Model, runs []*oneRun) {
 	for _, r := range runs {
 		if (r.err != nil) != (c.wantErr != "") {
 			continue // checkEval has said so
 		}
 		out := make([]hostop.Value, len(c.module.Outputs))
-		err := l.Run(ctx, r.in, out)
+		err := l.Run(context.Background(), r.in, out)
 		if c.refused(t, err) {
 			continue
 		}
@@ -213,6 +222,35 @@ func (c *testCase) compiled(t *testing.T, level string, plain bool, runs []*oneR
 			require.Empty(t, why, "%s at%s", c.module.Outputs[i], r.suffix())
 		}
 	}
+}
+
+// levelsElsewhere lists the levels of all architectures that this machine cannot run.
+func levelsElsewhere() (ls []level) {
+	for _, a := range target.Archs {
+		for _, l := range a.Levels {
+			if a.Name != runtime.GOARCH || !abi.HasFeatures(l.CPUID) {
+				ls = append(ls, level{name: a.Name + "/" + l.Name})
+			}
+		}
+	}
+	return ls
+}
+
+// evaluated is compiled with kernels that the evaluator of package loop runs: the check of levels that
+// this machine has not.
+func (c *testCase) evaluated(t *testing.T, l level, runs []*oneRun) {
+	arch, name, _ := strings.Cut(l.name, "/")
+	ctx := context.Background()
+	m, err := driver.CompileModule(ctx, c.module.Clone(), driver.Options{Target: arch, CPU: name, NoOptimize: !c.optimize})
+	if c.refused(t, err) {
+		return
+	}
+	require.NoError(t, err)
+	defer m.Close()
+	e, err := m.LoadEvaluated(exec.Options{Threads: 1})
+	require.NoError(t, err)
+	defer e.Close()
+	c.compareRuns(t, e, runs)
 }
 
 // refused reports whether err is the error that the case wants.

@@ -12,7 +12,7 @@ import (
 // Eval runs f: bufs holds the bytes of each buffer parameter by its argument index, ints the integer
 // parameters by theirs. Every access is checked. Values are kept as the bits of each lane.
 func Eval(f *Func, bufs map[int][]byte, ints map[int]int64, lo, hi int64) (err error) {
-	e := &evaluator{env: map[*Value][]uint64{}, mem: map[*Buf][]byte{}}
+	e := &evaluator{env: make([][]uint64, f.nextID+1), mem: map[*Buf][]byte{}}
 	for _, b := range f.Bufs {
 		if b.Arg >= 0 {
 			e.mem[b] = bufs[b.Arg]
@@ -21,9 +21,9 @@ func Eval(f *Func, bufs map[int][]byte, ints map[int]int64, lo, hi int64) (err e
 		}
 	}
 	for i, v := range f.Ints {
-		e.env[v] = []uint64{uint64(ints[f.IntArgs[i]])}
+		e.env[v.ID] = []uint64{uint64(ints[f.IntArgs[i]])}
 	}
-	e.env[f.Lo], e.env[f.Hi] = []uint64{uint64(lo)}, []uint64{uint64(hi)}
+	e.env[f.Lo.ID], e.env[f.Hi.ID] = []uint64{uint64(lo)}, []uint64{uint64(hi)}
 	defer func() {
 		if r := recover(); r != nil {
 			s, ok := r.(evalError)
@@ -40,7 +40,7 @@ func Eval(f *Func, bufs map[int][]byte, ints map[int]int64, lo, hi int64) (err e
 type evalError string
 
 type evaluator struct {
-	env map[*Value][]uint64
+	env [][]uint64 // by the number of the value
 	mem map[*Buf][]byte
 }
 
@@ -50,15 +50,15 @@ func (e *evaluator) block(b *Block) {
 	}
 }
 
-func (e *evaluator) int(v *Value) int64 { return int64(e.env[v][0]) }
+func (e *evaluator) int(v *Value) int64 { return int64(e.env[v.ID][0]) }
 
 func (e *evaluator) bind(to, from []*Value) {
 	vals := make([][]uint64, len(from))
 	for i, v := range from {
-		vals[i] = e.env[v]
+		vals[i] = e.env[v.ID]
 	}
 	for i, v := range to {
-		e.env[v] = vals[i]
+		e.env[v.ID] = vals[i]
 	}
 }
 
@@ -68,14 +68,14 @@ func (e *evaluator) instr(in *Instr) {
 		blk := in.Blocks[0]
 		e.bind(blk.Params[1:], in.Args[2:])
 		for i := e.int(in.Args[0]); i < e.int(in.Args[1]); i += int64(in.Imm) {
-			e.env[blk.Params[0]] = []uint64{uint64(i)}
+			e.env[blk.Params[0].ID] = []uint64{uint64(i)}
 			e.block(blk)
 			e.bind(blk.Params[1:], blk.Yield)
 		}
 		e.bind(in.Results, blk.Params[1:])
 	case in.Op == OpIf:
 		blk := in.Blocks[0]
-		if e.env[in.Args[0]][0] == 0 {
+		if e.env[in.Args[0].ID][0] == 0 {
 			blk = in.Blocks[1]
 		}
 		e.block(blk)
@@ -83,7 +83,7 @@ func (e *evaluator) instr(in *Instr) {
 	case in.Op.Reads() || in.Op.Writes():
 		e.memory(in)
 	default:
-		e.env[in.Results[0]] = e.pure(in)
+		e.env[in.Results[0].ID] = e.pure(in)
 	}
 }
 
@@ -91,17 +91,17 @@ func (e *evaluator) instr(in *Instr) {
 func (e *evaluator) memory(in *Instr) {
 	n := 0
 	var val, mask []uint64
-	idx := e.env[in.Args[0]]
+	idx := e.env[in.Args[0].ID]
 	switch in.Op {
 	case OpLoad, OpGather:
 		n = in.Results[0].Type.Lanes
 	case OpLoadMask:
-		n, mask = in.Results[0].Type.Lanes, e.env[in.Args[1]]
+		n, mask = in.Results[0].Type.Lanes, e.env[in.Args[1].ID]
 	case OpStore, OpStoreMask:
-		val = e.env[in.Args[1]]
+		val = e.env[in.Args[1].ID]
 		n = len(val)
 		if in.Op == OpStoreMask {
-			mask = e.env[in.Args[2]]
+			mask = e.env[in.Args[2].ID]
 		}
 	}
 	out := make([]uint64, n)
@@ -121,7 +121,7 @@ func (e *evaluator) memory(in *Instr) {
 		}
 	}
 	if val == nil {
-		e.env[in.Results[0]] = out
+		e.env[in.Results[0].ID] = out
 	}
 }
 
@@ -150,7 +150,7 @@ func putBits(b []byte, v uint64) {
 func (e *evaluator) pure(in *Instr) []uint64 {
 	r := in.Results[0].Type
 	out := make([]uint64, r.Lanes)
-	arg := func(k int) []uint64 { return e.env[in.Args[k]] }
+	arg := func(k int) []uint64 { return e.env[in.Args[k].ID] }
 	switch in.Op {
 	case OpConst:
 		for i := range out {

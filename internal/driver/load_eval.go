@@ -1,0 +1,72 @@
+package driver
+
+import (
+	"fmt"
+	"io"
+	"unsafe"
+
+	"github.com/nnc-go/nnc/ir/eval"
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/exec"
+	"github.com/nnc-go/nnc/runtime/plan"
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+// model makes the executor of a compiled model whose kernels are at the given addresses.
+func (c *Compiled) model(opts exec.Options, addr func(level, kernel int) uintptr) (*exec.Model, error) {
+	r, err := c.Weights()
+	if err != nil {
+		return nil, err
+	}
+	w := tensor.AlignedBytes(r.Size())
+	if _, err := io.ReadFull(r, w); err != nil {
+		return nil, err
+	}
+	var levels []exec.Level
+	for i, lv := range c.Program.Levels {
+		e := exec.Level{Name: lv.Name, Features: lv.CPUID}
+		for k := range c.Program.Kernels[i] {
+			e.Kernels = append(e.Kernels, addr(i, k))
+		}
+		levels = append(levels, e)
+	}
+	for i := range c.Program.Plan.Steps {
+		if s := &c.Program.Plan.Steps[i]; s.Kind == plan.StepHost {
+			s.Host = eval.Lookup(s.HostOp)
+		}
+	}
+	return exec.New(c.Program.Plan, levels, w, opts)
+}
+
+// LoadEvaluated makes a model of one level whose kernels package loop evaluates: slow, but it runs the
+// kernels of any level of any architecture on any machine.
+func (c *Compiled) LoadEvaluated(opts exec.Options) (*exec.Model, error) {
+	if len(c.Program.Levels) != 1 {
+		return nil, fmt.Errorf("compiled for %d levels, want one", len(c.Program.Levels))
+	}
+	opts.HasFeatures = func([]string) bool { return true }
+	opts.Call = func(fn uintptr, args *int64, lo, hi int64) {
+		if err := evalKernel(c.Program.Kernels[0][fn-1], args, lo, hi); err != nil {
+			panic(err)
+		}
+	}
+	return c.model(opts, func(_, kernel int) uintptr { return uintptr(kernel + 1) })
+}
+
+// evalKernel runs f on an argument block. The block does not say how long buffers are, so accesses are
+// not checked.
+func evalKernel(f *loop.Func, args *int64, lo, hi int64) error {
+	const unbounded = 1 << 40
+	word := func(i int) *int64 { return (*int64)(unsafe.Add(unsafe.Pointer(args), 8*i)) }
+	bufs, ints := map[int][]byte{}, map[int]int64{}
+	for _, b := range f.Bufs {
+		if b.Arg >= 0 {
+			p := *(*unsafe.Pointer)(unsafe.Pointer(word(b.Arg)))
+			bufs[b.Arg] = unsafe.Slice((*byte)(p), unbounded)
+		}
+	}
+	for _, a := range f.IntArgs {
+		ints[a] = *word(a)
+	}
+	return loop.Eval(f, bufs, ints, lo, hi)
+}
