@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nnc-go/nnc/runtime/exec"
+	"github.com/nnc-go/nnc/runtime/hostop"
 	"github.com/nnc-go/nnc/runtime/plan"
 	"github.com/nnc-go/nnc/runtime/weights"
 )
@@ -282,7 +283,11 @@ func (a *app) load() (*exec.Model, error) {
 	if err := a.loadWeights(); err != nil {
 		return nil, err
 	}
-	return exec.New(a.Plan, a.Levels, a.weights.Bytes, a.options())
+	m, err := exec.New(a.Plan, a.Levels, a.weights.Bytes, a.options())
+	if err == nil {
+		hostop.Limit(m.MaxMemory()) // of the whole process, which here is this model
+	}
+	return m, err
 }
 
 func (a *app) loadWeights() (err error) {

@@ -165,9 +165,6 @@ func (m *Model) setLimit() error {
 	case m.opts.MaxMemory == 0:
 		m.limit = machineMemory() / 4 * 3
 	}
-	if m.limit > 0 {
-		hostop.Limit(m.limit)
-	}
 	if m.limit > 0 && m.p.WeightsSize > m.limit {
 		return m.memoryError(m.p.Name+": weights", m.p.WeightsSize)
 	}
@@ -226,6 +223,9 @@ func (m *Model) prepare(levels int) error {
 
 // Plan gives the model's plan, to be read only.
 func (m *Model) Plan() *plan.Plan { return m.p }
+
+// MaxMemory is the bound on memory in bytes that is in force; 0 means none.
+func (m *Model) MaxMemory() int64 { return m.limit }
 
 // Level names the instruction-set level in use; "" if the model has no kernels.
 func (m *Model) Level() string { return m.level.Name }
