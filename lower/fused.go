@@ -250,7 +250,7 @@ func unsureDims(op *ir.Op) ir.Dim {
 	sum := ir.Const(0)
 	out := op.Results[0].Type.Shape
 	for _, v := range op.Operands {
-		if v == nil || !v.Type.Ranked {
+		if v == nil || len(v.Type.Shape) > len(out) { // what the kernel cannot broadcast it declines
 			continue
 		}
 		s := v.Type.Shape

@@ -61,7 +61,7 @@ func (c *Ctx) inPlace(s *Step, out *ir.Value) {
 	for _, v := range s.InPlace {
 		v = c.resolve(v)
 		o := owner(v)
-		if v.Type.DType != out.Type.DType || !sameDims(v.Type.Shape, out.Type.Shape) || c.last[o] != c.now {
+		if !v.Type.Equal(out.Type) || c.last[o] != c.now {
 			continue
 		}
 		st, ok := c.storage[v]
@@ -71,18 +71,6 @@ func (c *Ctx) inPlace(s *Step, out *ir.Value) {
 		c.storage[out] = st
 		return
 	}
-}
-
-func sameDims(a, b []ir.Dim) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !a[i].Equal(b[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 func (c *Ctx) readTwice(s *Step, buf int32) bool {

@@ -216,3 +216,20 @@ func TestLevelsAgree(t *testing.T) {
 		}
 	}
 }
+
+// TestOperandOfHigherRank: bounds of shape [1] for a scalar, which the specification does not foresee
+// and exporters write, neither panic nor change the result's shape.
+func TestOperandOfHigherRank(t *testing.T) {
+	m, err := ir.Parse(`module "m"
+graph (%x: f32[], %lo: f32[1]) -> (%y) {
+  %y: f32[] = Clip(%x, %lo) @ "clip" Clip ai.onnx 13
+}`)
+	require.NoError(t, err)
+	assert.NotPanics(t, func() {
+		c, err := CompileModule(context.Background(), m, Options{CPU: "native"})
+		if err == nil {
+			assert.Empty(t, c.Module.Graph.Results[0].Type.Shape)
+			c.Close()
+		}
+	})
+}
