@@ -10,7 +10,7 @@ import (
 
 // canonRules bring ops into the one form that lowering knows. They run at every level of optimisation.
 var canonRules = []*rule{
-	{"if-rank", []string{"If"}, "If(c){views}{other}, of different ranks -> Require(views, c)", false, ifRank},
+	{"if-rank", []string{"If"}, "If(c){views}{other}, of different ranks -> views of Require(operand, c)", false, ifRank},
 	{"bn-arith", []string{"BatchNormalization"}, "BN(x, s, b, m, v) -> x*a + (b - m*a), a = s/sqrt(v+eps)", false, bnArith},
 	{"scan-axes", []string{"Scan"}, "Scan over axis k -> Scan over axis 0 of the transposed input or output", false, scanAxes},
 }
@@ -48,10 +48,26 @@ func ifRank(rw *rewriter, op *ir.Op) []*ir.Value {
 		}
 		rw.ranksSettled = true
 		rw.s.warn("%v: the rank of its result depends on the input; compiled for the branch of rank %d, and checked at run time", op.Origin, r.Results[0].Type.Rank())
-		rw.out = append(rw.out, r.Ops...)
+		// The check stands before the views: they are wrong where the condition does not hold.
+		inside := map[*ir.Value]bool{}
+		require := func(v *ir.Value) *ir.Value {
+			if inside[v] || ir.ConstOf(v) != nil {
+				return v
+			}
+			return rw.op("Require", nil, v, cond)
+		}
+		for _, o := range r.Ops {
+			if len(o.Operands) > 0 {
+				o.Operands[0] = require(o.Operands[0])
+			}
+			rw.out = append(rw.out, o)
+			for _, v := range o.Results {
+				inside[v] = true
+			}
+		}
 		res := make([]*ir.Value, len(r.Results))
 		for j, v := range r.Results {
-			res[j] = rw.op("Require", nil, v, cond)
+			res[j] = require(v)
 		}
 		return res
 	}

@@ -68,7 +68,7 @@ func buildProduct(c *cobra.Command, model string, o driver.Options, e driver.Emi
 	if err != nil {
 		return nil, err
 	}
-	warn(c.ErrOrStderr(), p.Compiled.Report)
+	warn(c.ErrOrStderr(), p.Compiled.Warnings())
 	return p, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/nnc-go/nnc/frontend/onnx"
 	"github.com/nnc-go/nnc/internal/driver"
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/passes"
@@ -139,10 +138,8 @@ func size(n int64) string {
 }
 
 // warn prints what the frontend has to say about a model.
-func warn(w io.Writer, r *onnx.Report) {
-	if r != nil {
-		for _, s := range r.Warnings {
-			fmt.Fprintf(w, "warning: %s\n", s)
-		}
+func warn(w io.Writer, warnings []string) {
+	for _, s := range warnings {
+		fmt.Fprintf(w, "warning: %s\n", s)
 	}
 }

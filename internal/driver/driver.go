@@ -207,6 +207,17 @@ func (c *Compiled) Kernels() []backend.Kernels {
 	return ks
 }
 
+// Warnings are what the user should know: of the importer, then of the passes.
+func (c *Compiled) Warnings() (ws []string) {
+	if c.Report != nil {
+		ws = append(ws, c.Report.Warnings...)
+	}
+	if c.Stats != nil {
+		ws = append(ws, c.Stats.Warnings...)
+	}
+	return ws
+}
+
 // Weights reads the packed weights.
 func (c *Compiled) Weights() (*io.SectionReader, error) { return c.weights.Reader() }
 

@@ -233,3 +233,34 @@ graph (%x: f32[], %lo: f32[1]) -> (%y) {
 		}
 	})
 }
+
+// TestRankOfIf: an If whose branches differ in rank is compiled for the squeezed one; the build warns, and
+// a run for which the condition does not hold is an error that names the node.
+func TestRankOfIf(t *testing.T) {
+	if _, err := llvm.New(); err != nil {
+		t.Skip(err)
+	}
+	m, err := ir.Parse(`module "m"
+graph (%x: f32[N,2], %c: bool[]) -> (%z) {
+  %a: i64[1] = Const() {value = i64[1] [0]}
+  %y = If(%c) @ "squeeze" If ai.onnx 16 region () -> (%s) {
+    %s = Squeeze(%x, %a)
+  } region () -> (%x) {
+  }
+  %z = Relu(%y)
+}`)
+	require.NoError(t, err)
+	c, err := CompileModule(context.Background(), m, Options{CPU: "native"})
+	require.NoError(t, err)
+	defer c.Close()
+	require.Len(t, c.Warnings(), 1)
+	assert.Contains(t, c.Warnings()[0], `If "squeeze"`)
+	l, err := c.Load(context.Background(), exec.Options{})
+	require.NoError(t, err)
+	defer l.Close()
+	run := func(n int64, cond bool) error {
+		return l.Run(context.Background(), []hostop.Value{tensor.New(tensor.F32, n, 2), tensor.Of([]bool{cond})}, make([]hostop.Value, 1))
+	}
+	assert.NoError(t, run(1, true))
+	assert.ErrorContains(t, run(3, false), `If "squeeze"`)
+}
