@@ -1,0 +1,14 @@
+package eval
+
+import "github.com/nnc-go/nnc/runtime/hostop"
+
+// ownFuncs: the functions of the ops in ir/ops_own.go.
+var ownFuncs = map[string]hostop.Func{
+	"Block":                    hostop.Block,
+	"BlockedAveragePool":       hostop.BlockedAveragePool,
+	"BlockedConv":              hostop.BlockedConv,
+	"BlockedGlobalAveragePool": hostop.BlockedGlobalAveragePool,
+	"BlockedMaxPool":           hostop.BlockedMaxPool,
+	"Require":                  hostop.Require,
+	"Unblock":                  hostop.Unblock,
+}

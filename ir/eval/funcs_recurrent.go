@@ -1,0 +1,10 @@
+package eval
+
+import "github.com/nnc-go/nnc/runtime/hostop"
+
+// recurrentFuncs: the functions of the ops in ir/ops_recurrent.go.
+var recurrentFuncs = map[string]hostop.Func{
+	"GRU":  hostop.GRU,
+	"LSTM": hostop.LSTM,
+	"RNN":  hostop.RNN,
+}

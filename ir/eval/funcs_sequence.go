@@ -1,0 +1,18 @@
+package eval
+
+import "github.com/nnc-go/nnc/runtime/hostop"
+
+// sequenceFuncs: the functions of the ops in ir/ops_sequence.go.
+var sequenceFuncs = map[string]hostop.Func{
+	"ConcatFromSequence": hostop.ConcatFromSequence,
+	"Optional":           hostop.Optional,
+	"OptionalGetElement": hostop.OptionalGetElement,
+	"OptionalHasElement": hostop.OptionalHasElement,
+	"SequenceAt":         hostop.SequenceAt,
+	"SequenceConstruct":  hostop.SequenceConstruct,
+	"SequenceEmpty":      hostop.SequenceEmpty,
+	"SequenceErase":      hostop.SequenceErase,
+	"SequenceInsert":     hostop.SequenceInsert,
+	"SequenceLength":     hostop.SequenceLength,
+	"SplitToSequence":    hostop.SplitToSequence,
+}
