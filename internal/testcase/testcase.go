@@ -94,6 +94,8 @@ func Read(files []string, ios []plan.IO) ([]hostop.Value, error) {
 			w.Kind = tensorio.KindSeq
 		} else if strings.HasPrefix(ios[i].Type, "opt") {
 			w.Kind = tensorio.KindOptional
+		} else if strings.HasPrefix(ios[i].Type, "map") {
+			w.Kind = tensorio.KindMap
 		}
 		v, err := tensorio.ReadFile(f, w)
 		if err != nil {
@@ -127,6 +129,8 @@ func Compare(got, want hostop.Value, tol Tolerance) string {
 			}
 		}
 		return ""
+	case *hostop.Map:
+		return compareMaps(got, w, tol)
 	case *tensor.Tensor:
 		g, ok := got.(*tensor.Tensor)
 		if !ok || g == nil {
@@ -135,6 +139,25 @@ func Compare(got, want hostop.Value, tol Tolerance) string {
 		return compareTensors(g, w, tol)
 	}
 	return fmt.Sprintf("cannot compare with %T", want)
+}
+
+// compareMaps compares values key by key; the order of keys does not matter.
+func compareMaps(got hostop.Value, want *hostop.Map, tol Tolerance) string {
+	g, ok := got.(*hostop.Map)
+	if !ok || g == nil || g.Keys.DType != want.Keys.DType || len(g.Values) != len(want.Values) {
+		return fmt.Sprintf("got %T, want a map of %d keys of type %v", got, len(want.Values), want.Keys.DType)
+	}
+	for i, w := range want.Values {
+		key := tensorio.FormatElement(want.Keys, int64(i))
+		v, ok := g.Find(want.Keys, int64(i))
+		if !ok {
+			return fmt.Sprintf("the map has no key %s", key)
+		}
+		if why := Compare(v, w, tol); why != "" {
+			return fmt.Sprintf("key %s of the map: %s", key, why)
+		}
+	}
+	return ""
 }
 
 func compareTensors(got, want *tensor.Tensor, tol Tolerance) string {

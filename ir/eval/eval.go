@@ -301,6 +301,8 @@ func size(v hostop.Value) int64 {
 			n += size(e)
 		}
 		return n
+	case *hostop.Map:
+		return size(v.Keys) + size(v.Values)
 	}
 	return 0
 }

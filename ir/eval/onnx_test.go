@@ -1,6 +1,7 @@
 package eval_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nnc-go/nnc/frontend/onnx"
+	"github.com/nnc-go/nnc/internal/testcase"
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/eval"
 	"github.com/nnc-go/nnc/runtime/hostop"
@@ -84,7 +86,7 @@ func missing(r *ir.Region) string {
 	return name
 }
 
-var kinds = map[ir.Kind]tensorio.Kind{ir.KindSeq: tensorio.KindSeq, ir.KindOptional: tensorio.KindOptional}
+var kinds = map[ir.Kind]tensorio.Kind{ir.KindSeq: tensorio.KindSeq, ir.KindOptional: tensorio.KindOptional, ir.KindMap: tensorio.KindMap}
 
 func runCase(t *testing.T, m *ir.Module, dir string, tol tolerance) {
 	sets, err := filepath.Glob(filepath.Join(dir, "test_data_set_*"))
@@ -142,6 +144,11 @@ func same(got, want hostop.Value, tol tolerance) error {
 			if err := same(g[i], w[i], tol); err != nil {
 				return fmt.Errorf("element %d: %w", i, err)
 			}
+		}
+		return nil
+	case *hostop.Map:
+		if why := testcase.Compare(got, w, testcase.Tolerance{Rel: tol.rel, Abs: tol.abs}); why != "" {
+			return errors.New(why)
 		}
 		return nil
 	}

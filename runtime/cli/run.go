@@ -128,6 +128,14 @@ func describe(b *strings.Builder, v hostop.Value) {
 		}
 		return
 	}
+	if m, isMap := v.(*hostop.Map); isMap {
+		fmt.Fprintf(b, "map of %d keys\n", len(m.Values))
+		for i, e := range m.Values[:min(len(m.Values), firstValues)] {
+			fmt.Fprintf(b, "  %s: ", tensorio.FormatElement(m.Keys, int64(i)))
+			describe(b, e)
+		}
+		return
+	}
 	if !ok || t == nil {
 		fmt.Fprintf(b, "%v\n", map[bool]any{true: "nothing", false: v}[v == nil || ok])
 		return

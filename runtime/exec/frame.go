@@ -224,6 +224,8 @@ func describe(v hostop.Value) string {
 		return v.TypeString()
 	case hostop.Seq:
 		return fmt.Sprintf("a sequence of %d", len(v))
+	case *hostop.Map:
+		return fmt.Sprintf("a map of %d keys", len(v.Values))
 	}
 	return fmt.Sprintf("a %T", v)
 }
@@ -259,6 +261,8 @@ func shares(v hostop.Value, b []byte) bool {
 		return v != nil && overlap(v.Data, b)
 	case hostop.Seq:
 		return slices.ContainsFunc(v, func(e hostop.Value) bool { return shares(e, b) })
+	case *hostop.Map:
+		return shares(v.Keys, b) || shares(v.Values, b)
 	}
 	return false
 }

@@ -290,6 +290,8 @@ func own(v hostop.Value, memory [][]byte) hostop.Value {
 			out[i] = own(e, memory)
 		}
 		return out
+	case *hostop.Map:
+		return &hostop.Map{Keys: own(v.Keys, memory).(*tensor.Tensor), Values: own(v.Values, memory).(hostop.Seq)}
 	}
 	return v
 }

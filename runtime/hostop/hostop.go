@@ -14,7 +14,7 @@ type Attrs = tensor.Attrs
 
 // Call is one application of an op.
 type Call struct {
-	// In are the inputs: *tensor.Tensor, a container (Seq, Map), or nil for an absent optional.
+	// In are the inputs: *tensor.Tensor, a container (Seq, *Map), or nil for an absent optional.
 	In    []Value
 	Attrs Attrs
 	// NumOut is the number of results wanted; Wanted[i] is false for those that are not used.
@@ -23,7 +23,7 @@ type Call struct {
 	Out []Value
 }
 
-// Value is a tensor or a container.
+// Value is a *tensor.Tensor, a container (Seq, *Map), or nil: an optional that holds nothing.
 type Value any
 
 // Seq is a sequence.

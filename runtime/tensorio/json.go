@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -172,7 +173,8 @@ func (p *jparser) hex() rune {
 // DecodeJSON reads a value: nested lists of numbers, booleans or strings as a tensor of w.DType
 // (Invalid: f32 for numbers, or i64 where all are integers); {"dtype": "f32", "shape": [2,3], "data":
 // [...]} with data nested or flat, complex numbers as [re, im] one after the other; a list of such
-// objects or w.Kind KindSeq for a sequence; null for an absent optional.
+// objects or w.Kind KindSeq for a sequence; {"keys": [...], "values": ...} for a map, its values a sequence or a
+// tensor (of w.DType) of which slice i belongs to key i; null for an absent optional.
 func DecodeJSON(b []byte, w Want) (hostop.Value, error) {
 	p := &jparser{b: b}
 	n := p.value(0)
@@ -199,11 +201,51 @@ func fromJSON(n jnode, w Want) (hostop.Value, error) {
 			s = append(s, v)
 		}
 		return s, nil
+	case n.kind == '{' && slices.Contains(n.keys, "keys"):
+		return jsonMap(n, w)
 	case n.kind == '{':
 		return asValue(jsonObject(n, w.DType))
 	}
 	var shape []int64
 	return asValue(jsonTensor(n, w.DType, jsonShape(n, shape)))
+}
+
+func jsonMap(n jnode, w Want) (hostop.Value, error) {
+	var keys, values hostop.Value
+	for i, k := range n.keys {
+		var err error
+		switch k {
+		case "keys":
+			keys, err = asValue(jsonTensor(n.arr[i], tensor.Invalid, jsonShape(n.arr[i], nil)))
+		case "values":
+			values, err = fromJSON(n.arr[i], Want{DType: w.DType})
+		default:
+			err = formatErr(`JSON: key %q; want "keys" and "values"`, k)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	kt, ok := keys.(*tensor.Tensor)
+	if ok && kt.Len() == 0 {
+		kt = tensor.New(tensor.I64, 0)
+	}
+	if !ok || kt.DType != tensor.I64 && kt.DType != tensor.String {
+		return nil, formatErr("JSON: the keys of a map must be integers or strings")
+	}
+	m := &hostop.Map{Keys: kt, Values: hostop.Seq{}}
+	switch v := values.(type) {
+	case hostop.Seq:
+		m.Values = v
+	case *tensor.Tensor:
+		var err error
+		if m, err = hostop.NewMap(kt, v); err != nil {
+			return nil, formatErr("JSON: %w", err)
+		}
+	default:
+		return nil, formatErr(`JSON: a map without "values"`)
+	}
+	return m, checkMap(m)
 }
 
 // jsonShape follows the first elements of nested lists.
@@ -415,7 +457,7 @@ func putFloat(t *tensor.Tensor, i int, f float64) {
 }
 
 // EncodeJSON writes a tensor as {"dtype", "shape", "data"} with flat data, a sequence as a list of
-// those, nil as null. NaN and infinities are written as Python's json module does.
+// those, a map as {"keys", "values"}, nil as null. NaN and infinities are written as Python's json module does.
 func EncodeJSON(w io.Writer, v hostop.Value) error {
 	_, err := w.Write(append(appendJSON(nil, v), '\n'))
 	return err
@@ -443,6 +485,21 @@ func appendJSON(b []byte, v hostop.Value) []byte {
 			b = appendJSON(b, e)
 		}
 		return append(b, ']')
+	case *hostop.Map:
+		b = append(b, `{"keys":[`...)
+		for i := range int(v.Keys.Len()) {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendScalar(b, v.Keys, i)
+		}
+		b = append(b, `],"values":`...)
+		if t, ok := v.Stacked(); ok {
+			b = appendJSON(b, t)
+		} else {
+			b = appendJSON(b, v.Values)
+		}
+		return append(b, '}')
 	}
 	return append(b, "null"...)
 }

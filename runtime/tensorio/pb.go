@@ -14,13 +14,15 @@ const (
 
 	seqName, seqElem, seqTensors, seqSparse, seqSeqs, seqMaps, seqOptionals = 1, 2, 3, 4, 5, 6, 7
 	// OptionalProto has the same kinds of values under the same numbers, once.
-	elemTensor, elemSeq, elemOptional = 1, 3, 5
+	elemTensor, elemSeq, elemMap, elemOptional = 1, 3, 4, 5
+
+	mapName, mapKeyType, mapInts, mapStrings, mapValues = 1, 2, 3, 4, 5
 )
 
 // maxDepth bounds how deep sequences nest.
 const maxDepth = 32
 
-// DecodePB reads a TensorProto, SequenceProto or OptionalProto, as kind says; the message itself does
+// DecodePB reads a TensorProto, SequenceProto, MapProto or OptionalProto, as kind says; the message itself does
 // not tell. The result of an empty optional is nil. Tensors may share b.
 func DecodePB(b []byte, kind Kind) (hostop.Value, error) {
 	switch kind {
@@ -28,6 +30,8 @@ func DecodePB(b []byte, kind Kind) (hostop.Value, error) {
 		return decodeSeq(b, 0)
 	case KindOptional:
 		return decodeOptional(b, 0)
+	case KindMap:
+		return decodeMap(b, 0)
 	}
 	return asValue(DecodeTensorPB(b))
 }
@@ -180,7 +184,7 @@ func decodeElem(f field, depth int) (hostop.Value, error) {
 	case seqOptionals:
 		return decodeOptional(f.b, depth+1)
 	case seqMaps:
-		return nil, formatErr("maps are not supported as inputs")
+		return decodeMap(f.b, depth+1)
 	}
 	return nil, formatErr("sparse tensors are not supported")
 }
@@ -205,6 +209,83 @@ func decodeSeq(b []byte, depth int) (hostop.Value, error) {
 	return s, nil
 }
 
+// decodeMap reads a MapProto.
+func decodeMap(b []byte, depth int) (hostop.Value, error) {
+	r := wireReader{b: b}
+	m := &hostop.Map{Values: hostop.Seq{}}
+	keyType, ints, strs := tensor.Invalid, []uint64{}, []string{}
+	for f, ok := r.next(); ok; f, ok = r.next() {
+		switch f.id {
+		case mapKeyType:
+			if r.want(f, "key_type", wireVarint) {
+				keyType = tensor.DType(min(f.num, 255))
+			}
+		case mapInts:
+			ints = r.varints(f, "keys", ints)
+		case mapStrings:
+			if r.want(f, "string_keys", wireBytes) {
+				strs = append(strs, string(f.b))
+			}
+		case mapValues:
+			if !r.want(f, "values", wireBytes) {
+				continue
+			}
+			v, err := decodeSeq(f.b, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			m.Values, _ = v.(hostop.Seq)
+		}
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	if keyType == tensor.String {
+		m.Keys = tensor.OfStrings(strs, int64(len(strs)))
+	} else { // the other integer types may be keys in files
+		keys := make([]int64, len(ints))
+		for i, x := range ints {
+			keys[i] = int64(x)
+		}
+		m.Keys = tensor.Of(keys, int64(len(keys)))
+	}
+	return m, checkMap(m)
+}
+
+// checkMap complains where there is not one value for each key, or a key is there twice.
+func checkMap(m *hostop.Map) error {
+	n := m.Keys.Len()
+	if int64(len(m.Values)) != n {
+		return formatErr("a map of %d keys and %d values", n, len(m.Values))
+	}
+	seen := make(map[string]bool, n)
+	for i := range n {
+		k := FormatElement(m.Keys, i)
+		if seen[k] {
+			return formatErr("a map with key %s twice", k)
+		}
+		seen[k] = true
+	}
+	return nil
+}
+
+func encodeMap(m *hostop.Map, name string) []byte {
+	var b []byte
+	if name != "" {
+		b = appendBytes(b, mapName, []byte(name))
+	}
+	b = appendInt(b, mapKeyType, int64(m.Keys.DType))
+	for i := range m.Keys.Len() {
+		if m.Keys.DType == tensor.String {
+			b = appendBytes(b, mapStrings, []byte(m.Keys.Strings[i]))
+		} else {
+			k, _ := m.Keys.IntAt(i)
+			b = appendInt(b, mapInts, k)
+		}
+	}
+	return appendBytes(b, mapValues, EncodePB(m.Values, ""))
+}
+
 // decodeOptional reads an OptionalProto.
 func decodeOptional(b []byte, depth int) (hostop.Value, error) {
 	r := wireReader{b: b}
@@ -224,7 +305,7 @@ func decodeOptional(b []byte, depth int) (hostop.Value, error) {
 	return v, nil
 }
 
-// EncodePB writes v: a tensor as a TensorProto, a sequence as a SequenceProto, nil as an OptionalProto
+// EncodePB writes v: a tensor as a TensorProto, a sequence as a SequenceProto, a map as a MapProto, nil as an OptionalProto
 // without a value.
 func EncodePB(v hostop.Value, name string) []byte {
 	switch v := v.(type) {
@@ -244,6 +325,8 @@ func EncodePB(v hostop.Value, name string) []byte {
 			b = appendBytes(b, id, EncodePB(e, ""))
 		}
 		return b
+	case *hostop.Map:
+		return encodeMap(v, name)
 	}
 	return EncodeOptionalPB(nil, name)
 }
@@ -268,6 +351,8 @@ func elemOf(v hostop.Value) (kind, id int) {
 		return elemTensor, seqTensors
 	case hostop.Seq:
 		return elemSeq, seqSeqs
+	case *hostop.Map:
+		return elemMap, seqMaps
 	}
 	return elemOptional, seqOptionals
 }

@@ -1,5 +1,5 @@
-// Package tensorio reads and writes tensors, sequences and optionals as files: NumPy's .npy and .npz,
-// ONNX's .pb (TensorProto, SequenceProto, OptionalProto), JSON, and raw bytes. It ships in every
+// Package tensorio reads and writes tensors, sequences, maps and optionals as files: NumPy's .npy and .npz,
+// ONNX's .pb (TensorProto, SequenceProto, MapProto, OptionalProto), JSON, and raw bytes. It ships in every
 // product, hence its own small readers of protobuf and JSON in place of large general ones.
 //
 // Every reader takes untrusted bytes: what is malformed is an error, never a panic, and no header can
@@ -27,6 +27,7 @@ const (
 	KindTensor Kind = iota
 	KindSeq
 	KindOptional
+	KindMap
 )
 
 // Want says what the reader of a file expects. Formats that say themselves what they hold use it only
@@ -120,7 +121,7 @@ func WriteFile(path string, v hostop.Value) error {
 		t, ok := v.(*tensor.Tensor)
 		switch {
 		case !ok:
-			err = fmt.Errorf("%s files hold tensors only, not sequences; use .pb or .json", ext)
+			err = fmt.Errorf("%s files hold tensors only, not sequences or maps; use .pb or .json", ext)
 		case ext == ".npy":
 			err = EncodeNPY(&buf, t)
 		case t.DType == tensor.String:

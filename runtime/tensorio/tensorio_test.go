@@ -103,6 +103,38 @@ func TestSequences(t *testing.T) {
 	}
 }
 
+func TestMaps(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	ints, err := hostop.NewMap(tensor.Of([]int64{7, -1, 1 << 40}, 3), random(r, tensor.F32, 3))
+	require.NoError(t, err)
+	strs, err := hostop.NewMap(tensor.OfStrings([]string{"b", "", "a"}, 3), random(r, tensor.String, 3, 2))
+	require.NoError(t, err)
+	mixed := &hostop.Map{Keys: tensor.Of([]int64{3, 4}, 2), Values: hostop.Seq{random(r, tensor.F32, 2), random(r, tensor.F32, 1)}}
+	empty := &hostop.Map{Keys: tensor.New(tensor.I64, 0), Values: hostop.Seq{}}
+	dir := t.TempDir()
+	for i, m := range []*hostop.Map{ints, strs, mixed, empty} {
+		for _, ext := range []string{".pb", ".json"} {
+			for kind, v := range map[Kind]hostop.Value{KindMap: m, KindSeq: hostop.Seq{m, m}} {
+				path := filepath.Join(dir, fmt.Sprint(i, kind, ext))
+				require.NoError(t, WriteFile(path, v))
+				w, err := ReadFile(path, Want{Kind: kind})
+				require.NoError(t, err)
+				require.Equal(t, v, w)
+			}
+		}
+	}
+	v, err := DecodeJSON([]byte(`{"keys": ["x", "y"], "values": [1, 2]}`), Want{Kind: KindMap, DType: tensor.F64})
+	require.NoError(t, err)
+	at, ok := v.(*hostop.Map).Find(tensor.OfStrings([]string{"y"}, 1), 0)
+	require.True(t, ok)
+	require.Equal(t, tensor.Of([]float64{2}), at)
+	for _, bad := range []string{`{"keys": [1, 1], "values": [1, 2]}`, `{"keys": [1], "values": [1, 2]}`, `{"keys": [1.5], "values": [1]}`,
+		`{"keys": [1]}`, `{"keys": [1], "values": [1], "more": 1}`, `{"keys": [[1]], "values": [1]}`} {
+		_, err := DecodeJSON([]byte(bad), Want{})
+		require.ErrorIs(t, err, ErrFormat, bad)
+	}
+}
+
 func TestJSONForms(t *testing.T) {
 	for _, c := range []struct {
 		in   string
@@ -264,10 +296,13 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(EncodePB(hostop.Seq{random(r, tensor.F32, 1), nil}, "s"), uint8(1), uint8(0))
 	f.Add(EncodeOptionalPB(random(r, tensor.F32, 1), "o"), uint8(2), uint8(0))
+	m, err := hostop.NewMap(tensor.Of([]int64{7, 8}, 2), random(r, tensor.F32, 2))
+	require.NoError(f, err)
+	f.Add(EncodePB(m, "m"), uint8(6), uint8(0))
 	f.Fuzz(func(t *testing.T, b []byte, form, d uint8) {
-		exts := []string{".pb", ".pb", ".pb", ".npy", ".json", ".npz"}
+		exts := []string{".pb", ".pb", ".pb", ".npy", ".json", ".npz", ".pb"}
 		i := int(form) % len(exts)
-		v, err := decode(exts[i], b, Want{Kind: Kind(i % 3), DType: tensor.DType(d % 27)})
+		v, err := decode(exts[i], b, Want{Kind: []Kind{KindTensor, KindSeq, KindOptional, KindTensor, KindSeq, KindOptional, KindMap}[i], DType: tensor.DType(d % 27)})
 		if x, ok := v.(*tensor.Tensor); ok && err == nil {
 			if x.DType == tensor.String {
 				require.Len(t, x.Strings, int(x.Len()))
