@@ -100,18 +100,10 @@ func (c *Ctx) checkIndices(op *ir.Op, v *ir.Value, limits []ir.Dim) error {
 	if err != nil {
 		return err
 	}
-	ref, err := c.ref(bad)
-	if err != nil {
-		return err
-	}
-	slot := c.addSlot(plan.SlotDef{Op: plan.SlotBound})
-	name := fmt.Sprintf("%s %q: indices out of range for axes of size %v", op.Info.Name, op.Origin.Node, limits)
 	if len(limits) == 1 {
-		name = fmt.Sprintf("%s %q: indices out of range for an axis of size %v", op.Info.Name, op.Origin.Node, limits[0])
+		return c.checkFaults(op, bad, fmt.Sprintf("indices out of range for an axis of size %v", limits[0]))
 	}
-	c.addStep(plan.Step{Kind: plan.StepBind, Name: name, A: slot, B: 0, In: []plan.TensorRef{ref}})
-	c.addStep(plan.Step{Kind: plan.StepCheck, Name: name, A: slot, B: c.constSlot(0)})
-	return nil
+	return c.checkFaults(op, bad, fmt.Sprintf("indices out of range for axes of size %v", limits))
 }
 
 // checkSize emits a step that fails unless dimension d is at least n, where that is not known. A constant

@@ -261,7 +261,7 @@ func (c *Ctx) op(op *ir.Op) error {
 	if isView(op) {
 		return nil
 	}
-	if rule := c.rules[op.Info.Name]; rule != nil && (len(op.Regions) > 0 || c.sizesKnown(op)) {
+	if rule := c.rules[op.Info.Name]; rule != nil && (len(op.Regions) > 0 || bindsSizes[op.Info.Name] || c.sizesKnown(op)) {
 		mark := c.mark()
 		err := rule(c, op)
 		if !errors.Is(err, errDecline) {
