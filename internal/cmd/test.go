@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/nnc-go/nnc/frontend/onnx"
+	"github.com/nnc-go/nnc/internal/conformance"
 	"github.com/nnc-go/nnc/internal/testcase"
+	"github.com/nnc-go/nnc/target"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 )
@@ -24,7 +26,13 @@ type testFlags struct {
 	jobs int
 	json bool
 	exe  bool
+	eval bool
 	tol  testcase.Tolerance
+	// ownTol: the tolerance was given on the command line, and holds for all cases.
+	ownTol bool
+	sample int
+	table  bool
+	known  string
 }
 
 func testCommand() *cobra.Command {
@@ -33,10 +41,15 @@ func testCommand() *cobra.Command {
 		Use:   "test DIR...",
 		Short: "run test cases in ONNX's layout",
 		Long: `Run test cases in ONNX's layout: a DIR with model.onnx and test_data_set_K/{input,output}_N.pb, or a folder of such.
-Cases run inside nnc, or, with -exe or for another target, as the executables that nnc build makes.`,
+Cases run inside nnc, or, with -exe or for another target, as the executables that nnc build makes, or, with -eval, on the evaluator.
+What is allowed is in a case's data.json, or is what ONNX's runner allows. Of what depends on random numbers, types and shapes are compared.
+
+A file of -known has a case's name a line: that it fails is no error, and that it passes is one. Behind the name, rtol=R atol=A
+allow the case more instead. "#" begins a comment.`,
 		Example: `  nnc test examples
   nnc test node -run '^test_conv' -j 2
-  nnc test models -target=arm64 -rtol 1e-3 -atol 1e-4`,
+  nnc test models -target=arm64 -rtol 1e-3 -atol 1e-4
+  nnc test node -table -known known.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("want a DIR with model.onnx and test_data_set_0")
@@ -51,9 +64,16 @@ Cases run inside nnc, or, with -exe or for another target, as the executables th
 	fs.IntVar(&f.jobs, "j", runtime.NumCPU(), "run `N` cases at a time")
 	fs.BoolVar(&f.json, "json", false, "print a JSON object a line for each case, and one for the sums")
 	fs.BoolVar(&f.exe, "exe", false, "build and run executables")
+	fs.BoolVar(&f.eval, "eval", false, "run on the evaluator, without compiling")
+	fs.IntVar(&f.sample, "sample", 0, "run only `N` cases, chosen to cover as many operators as possible")
+	fs.BoolVar(&f.table, "table", false, "print at the end how many cases passed for each operator")
+	fs.StringVar(&f.known, "known", "", "a `FILE` with known failures and tolerances")
 	fs.Float64Var(&f.tol.Rel, "rtol", testcase.Default.Rel, "allowed relative `ERROR`")
 	fs.Float64Var(&f.tol.Abs, "atol", testcase.Default.Abs, "allowed absolute `ERROR`")
-	c.RunE = func(c *cobra.Command, args []string) error { return f.test(c, args) }
+	c.RunE = func(c *cobra.Command, args []string) error {
+		f.ownTol = fs.Changed("rtol") || fs.Changed("atol")
+		return f.test(c, args)
+	}
 	return c
 }
 
@@ -69,16 +89,7 @@ func (f *testFlags) test(c *cobra.Command, dirs []string) error {
 	if err != nil {
 		return err
 	}
-	var launch []string
-	if f.exe = f.exe || t.Arch.Name != runtime.GOARCH || t.OS != runtime.GOOS || runtime.GOOS != "linux"; f.exe {
-		if launch, err = launcherFor(t); err != nil {
-			return err
-		}
-	}
-	if f.cpu == "" && t.Arch.Name == runtime.GOARCH {
-		f.cpu = "native"
-	}
-	o, err := f.options(c.ErrOrStderr())
+	way, err := f.way(c, t)
 	if err != nil {
 		return err
 	}
@@ -95,25 +106,57 @@ func (f *testFlags) test(c *cobra.Command, dirs []string) error {
 	if len(selected) == 0 {
 		return fmt.Errorf("-run %s matches none of %d cases", f.run, len(cases))
 	}
-	return report(c, selected, f, func(ctx context.Context, cs testcase.Case) error {
-		if f.exe {
-			return testExe(ctx, cs, o, launch, f.tol)
+	if f.sample > 0 {
+		if selected, err = conformance.Sample(selected, f.sample); err != nil {
+			return err
 		}
-		return testInside(ctx, cs, o, f.tol)
-	})
+	}
+	known := conformance.Known{}
+	if f.known != "" {
+		if known, err = conformance.ReadKnown(f.known); err != nil {
+			return fmt.Errorf("%s: %w", f.known, err)
+		}
+	}
+	return report(c, selected, f, known, way)
+}
+
+// way is how cases run for a target.
+func (f *testFlags) way(c *cobra.Command, t *target.Target) (way conformance.Way, err error) {
+	foreign := t.Arch.Name != runtime.GOARCH || t.OS != runtime.GOOS || runtime.GOOS != "linux"
+	if f.eval && (f.exe || foreign && f.target != "") {
+		return nil, usagef("-eval: the evaluator makes no program, so neither -exe nor -target fits")
+	}
+	if f.cpu == "" && t.Arch.Name == runtime.GOARCH {
+		f.cpu = "native"
+	}
+	o, err := f.options(c.ErrOrStderr())
+	switch {
+	case err != nil:
+		return nil, err
+	case f.eval:
+		return conformance.Evaluated(o.Load), nil
+	case !f.exe && !foreign:
+		return conformance.Compiled(o), nil
+	}
+	launch, err := launcherFor(t)
+	if err != nil {
+		return nil, err
+	}
+	return conformance.Executable(o, version(), launch), nil
 }
 
 // result is what became of a case; the JSON names are fixed.
 type result struct {
-	Name    string  `json:"name"`
-	Dir     string  `json:"dir"`
-	Status  string  `json:"status"` // pass, fail, or unsupported: operators that nnc does not have
-	Error   string  `json:"error,omitempty"`
-	Seconds float64 `json:"seconds"`
+	Name    string   `json:"name"`
+	Dir     string   `json:"dir"`
+	Status  string   `json:"status"` // pass, fail, unsupported: operators that nnc does not have; known: fails as expected
+	Error   string   `json:"error,omitempty"`
+	Host    []string `json:"host,omitempty"` // steps that ran as host functions
+	Seconds float64  `json:"seconds"`
 }
 
 // report runs the cases, prints as it goes, in the order of the cases, and fails if one did.
-func report(c *cobra.Command, cases []testcase.Case, f *testFlags, run func(context.Context, testcase.Case) error) error {
+func report(c *cobra.Command, cases []testcase.Case, f *testFlags, known conformance.Known, way conformance.Way) error {
 	results := make([]chan result, len(cases))
 	for i := range results {
 		results[i] = make(chan result, 1)
@@ -123,31 +166,50 @@ func report(c *cobra.Command, cases []testcase.Case, f *testFlags, run func(cont
 	go func() {
 		for i, cs := range cases {
 			g.Go(func() error {
-				results[i] <- outcome(ctx, cs, run)
+				results[i] <- f.outcome(ctx, cs, known, way)
 				return nil
 			})
 		}
 	}()
-	start, count := time.Now(), map[string]int{}
-	for _, ch := range results {
+	start, count, ops := time.Now(), map[string]int{}, conformance.Table{}
+	for i, ch := range results {
 		r := <-ch
 		count[r.Status]++
 		printResult(c.OutOrStdout(), r, f.json)
+		if err := ops.Add(cases[i], r.Status == "pass", r.Host); f.table && err != nil {
+			return err
+		}
 	}
-	seconds := time.Since(start).Seconds()
-	if f.json {
-		json.NewEncoder(c.OutOrStdout()).Encode(map[string]any{"cases": len(cases), "pass": count["pass"], "fail": count["fail"],
-			"unsupported": count["unsupported"], "seconds": seconds})
-	} else {
-		fmt.Fprintf(c.OutOrStdout(), "%d cases: %d passed, %d failed, %d unsupported, in %.1f s\n", len(cases), count["pass"], count["fail"], count["unsupported"], seconds)
+	if err := f.sums(c.OutOrStdout(), len(cases), count, ops, time.Since(start)); err != nil {
+		return err
 	}
 	if err := c.Context().Err(); err != nil {
 		return err
 	}
-	if count["pass"] < len(cases) {
+	if count["pass"]+count["known"] < len(cases) {
 		return exitError(1)
 	}
 	return nil
+}
+
+// sums prints what the cases come to.
+func (f *testFlags) sums(w io.Writer, cases int, count map[string]int, ops conformance.Table, d time.Duration) error {
+	if f.table {
+		var rows [][]string
+		for _, r := range ops.Rows() {
+			rows = append(rows, []string{r.Op, fmt.Sprint(r.Cases), fmt.Sprint(r.Passed), fmt.Sprint(r.Host)})
+		}
+		if err := table(w, []string{"op", "cases", "passed", "on host"}, rows, false, f.json); err != nil {
+			return err
+		}
+	}
+	if f.json {
+		return json.NewEncoder(w).Encode(map[string]any{"cases": cases, "pass": count["pass"], "fail": count["fail"],
+			"unsupported": count["unsupported"], "known": count["known"], "seconds": d.Seconds()})
+	}
+	_, err := fmt.Fprintf(w, "%d cases: %d passed, %d failed, %d unsupported, %d known to fail, in %.1f s\n",
+		cases, count["pass"], count["fail"], count["unsupported"], count["known"], d.Seconds())
+	return err
 }
 
 func printResult(w io.Writer, r result, asJSON bool) {
@@ -161,16 +223,24 @@ func printResult(w io.Writer, r result, asJSON bool) {
 }
 
 // outcome runs a case. A panic of the compiler is a failure of this case alone.
-func outcome(ctx context.Context, cs testcase.Case, run func(context.Context, testcase.Case) error) (r result) {
+func (f *testFlags) outcome(ctx context.Context, cs testcase.Case, known conformance.Known, way conformance.Way) (r result) {
 	start := time.Now()
 	r = result{Name: cs.Name, Dir: cs.Dir, Status: "pass"}
 	defer func() {
 		if p := recover(); p != nil {
 			r.Status, r.Error = "fail", fmt.Sprintf("panic: %v", p)
 		}
+		switch {
+		case !known.Fails(cs.Name):
+		case r.Status == "pass":
+			r.Status, r.Error = "fail", "passes, but stands in "+f.known
+		default:
+			r.Status = "known"
+		}
 		r.Seconds = time.Since(start).Seconds()
 	}()
-	err := run(ctx, cs)
+	host, err := way(ctx, cs, f.tolerance(cs, known))
+	r.Host = host
 	var unsupported *onnx.UnsupportedError
 	switch {
 	case errors.As(err, &unsupported):
@@ -179,4 +249,19 @@ func outcome(ctx context.Context, cs testcase.Case, run func(context.Context, te
 		r.Status, r.Error = "fail", err.Error()
 	}
 	return r
+}
+
+// tolerance is what a case is allowed: what the command line says, the list of -known, the case itself, or
+// ONNX's runner, in this order.
+func (f *testFlags) tolerance(cs testcase.Case, known conformance.Known) testcase.Tolerance {
+	if f.ownTol {
+		return f.tol
+	}
+	if t, ok := known.Tolerance(cs.Name); ok {
+		return t
+	}
+	if cs.Tolerance != nil {
+		return *cs.Tolerance
+	}
+	return f.tol
 }

@@ -3,6 +3,7 @@
 package testcase
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -22,6 +23,8 @@ import (
 type Case struct {
 	Name, Dir, Model string
 	Sets             []string
+	// Tolerance is that of the case's data.json, nil where it has none.
+	Tolerance *Tolerance
 }
 
 // Find lists the cases below dirs, a dir being a case or a folder of cases, in order of name.
@@ -56,7 +59,30 @@ func open(dir string) (Case, bool) {
 	}
 	c.Sets, _ = filepath.Glob(filepath.Join(dir, "test_data_set_*"))
 	sort.Strings(c.Sets)
+	c.Tolerance = readTolerance(filepath.Join(dir, "data.json"))
 	return c, len(c.Sets) > 0
+}
+
+// readTolerance reads what ONNX's runner allows for a case, whose description may hold rtol and atol.
+func readTolerance(path string) *Tolerance {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	d := struct {
+		Rtol, Atol *float64
+	}{}
+	if json.Unmarshal(b, &d) != nil || d.Rtol == nil && d.Atol == nil {
+		return nil
+	}
+	t := Default
+	if d.Rtol != nil {
+		t.Rel = *d.Rtol
+	}
+	if d.Atol != nil {
+		t.Abs = *d.Atol
+	}
+	return &t
 }
 
 // Files lists the files PREFIX_K.pb of a data set by K; absent numbers are "".
@@ -156,6 +182,22 @@ func compareMaps(got hostop.Value, want *hostop.Map, tol Tolerance) string {
 		if why := Compare(v, w, tol); why != "" {
 			return fmt.Sprintf("key %s of the map: %s", key, why)
 		}
+	}
+	return ""
+}
+
+// CompareTypes is Compare of everything but the elements.
+func CompareTypes(got, want hostop.Value) string {
+	g, ok := got.(*tensor.Tensor)
+	w, isTensor := want.(*tensor.Tensor)
+	if !isTensor {
+		return ""
+	}
+	if !ok || g == nil {
+		return fmt.Sprintf("got %T, want %s", got, w.TypeString())
+	}
+	if g.TypeString() != w.TypeString() {
+		return fmt.Sprintf("got %s, want %s", g.TypeString(), w.TypeString())
 	}
 	return ""
 }
