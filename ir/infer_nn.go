@@ -286,7 +286,7 @@ func inferAttention(c *InferCtx, op *Op) error {
 	if anyUnranked(op, 0, 1, 2, 4, 5) {
 		return c.unranked(op, d, dtypeOf(op, 1), dtypeOf(op, 2), d)
 	}
-	b, hq, lq, _, err1 := c.headsOf(op, 0, "q_num_heads")
+	b, hq, lq, dq, err1 := c.headsOf(op, 0, "q_num_heads")
 	_, hk, lk, dk, err2 := c.headsOf(op, 1, "kv_num_heads")
 	_, hv, lv, dv, err3 := c.headsOf(op, 2, "kv_num_heads")
 	if err := firstErr(err1, err2, err3); err != nil {
@@ -300,6 +300,9 @@ func inferAttention(c *InferCtx, op *Op) error {
 			*l = l.Add(shapeOf(op, i)[2])
 		}
 	}
+	if err := checkAttention(op, hq, hk, hv, dq, dk); err != nil {
+		return err
+	}
 	if len(shapeOf(op, 0)) == 4 {
 		c.Set(op, 0, d, []Dim{b, hq, lq, dv})
 	} else {
@@ -308,6 +311,36 @@ func inferAttention(c *InferCtx, op *Op) error {
 	c.Set(op, 1, dtypeOf(op, 1), []Dim{b, hk, lk, dk})
 	c.Set(op, 2, dtypeOf(op, 2), []Dim{b, hv, lv, dv})
 	c.Set(op, 3, d, []Dim{b, hq, lq, lk})
+	return nil
+}
+
+// checkAttention holds what Attention's operands and attributes must have in common, as far as it is known.
+func checkAttention(op *Op, hq, hk, hv, dq, dk Dim) error {
+	_, err1 := unify(op, "the number of heads of K and V", hk, hv)
+	_, err2 := unify(op, "the head size of Q and K", dq, dk)
+	if err := firstErr(err1, err2); err != nil {
+		return err
+	}
+	if hq.IsConst() && hk.IsConst() && hk.Value() > 0 && hq.Value()%hk.Value() != 0 {
+		return op.Errorf("Q has %v heads, want a multiple of the %v heads of K", hq, hk)
+	}
+	if (op.Operand(4) == nil) != (op.Operand(5) == nil) {
+		return op.Errorf("past_key and past_value go together")
+	}
+	if n := op.Operand(6); n != nil && op.Operand(4) != nil {
+		return op.Errorf("nonpad_kv_seqlen cannot be given together with past_key")
+	}
+	for _, name := range []string{"left_window_size", "right_window_size"} {
+		if w := op.Attrs.Int(name, -1); w < -1 {
+			return op.Errorf("%s is %d, want at least -1", name, w)
+		}
+	}
+	if m := op.Attrs.Int("qk_matmul_output_mode", 0); m < 0 || m > 3 {
+		return op.Errorf("qk_matmul_output_mode is %d, want 0 to 3", m)
+	}
+	if m := op.Operand(3); m != nil && m.Type.Ranked {
+		return wantRank(op, 3, 1, 4)
+	}
 	return nil
 }
 

@@ -79,6 +79,7 @@ var sameForm = map[string]bool{
 	"Transpose": true, "Concat": true, "Split": true, "Slice": true, "Pad": true, "Gather": true, "GatherElements": true, "GatherND": true, "Expand": true,
 	"Tile": true, "Resize": true, "LSTM": true, "GRU": true, "LRN": true, "Dropout": true, "Shape": true, "Size": true, "ArgMax": true, "ArgMin": true,
 	"DepthToSpace": true, "SpaceToDepth": true, "ScatterND": true, "ScatterElements": true, "OneHot": true, "CumSum": true, "Trilu": true,
+	"Attention": true, "RotaryEmbedding": true, "CausalConvWithState": true, "LinearAttention": true,
 }
 
 type widener struct {

@@ -4,6 +4,7 @@ import "github.com/nnc-go/nnc/runtime/hostop"
 
 // nnFuncs: the functions of the ops in ir/ops_nn.go.
 var nnFuncs = map[string]hostop.Func{
+	"Attention":                 hostop.Attention,
 	"AveragePool":               hostop.AveragePool,
 	"BatchNormalization":        hostop.BatchNormalization,
 	"Conv":                      hostop.Conv,
@@ -25,4 +26,5 @@ var nnFuncs = map[string]hostop.Func{
 	"MeanVarianceNormalization": hostop.MeanVarianceNormalization,
 	"RMSNormalization":          hostop.RMSNormalization,
 	"Resize":                    hostop.Resize,
+	"RotaryEmbedding":           hostop.RotaryEmbedding,
 }
