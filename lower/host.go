@@ -148,7 +148,9 @@ func (c *Ctx) ref(v *ir.Value) (plan.TensorRef, error) {
 		return plan.TensorRef{}, err
 	}
 	r := plan.TensorRef{Buf: st.buf, Box: st.box, DType: v.Type.DType}
-	if st.buf >= 0 {
+	if v.Type.Kind != ir.KindTensor || !v.Type.Ranked {
+		r.DType = tensor.Invalid
+	} else {
 		for _, d := range v.Type.Shape {
 			r.Shape = append(r.Shape, c.slot(d))
 		}

@@ -99,6 +99,9 @@ func Lower(m *ir.Module, t *target.Target, w *Weights, opts Options) (*Program, 
 	if err := c.outputs(); err != nil {
 		return nil, err
 	}
+	if err := c.stringConsts(m.Graph); err != nil {
+		return nil, err
+	}
 	err = c.region(m.Graph)
 	if missing := c.missingError(); missing != nil {
 		return nil, missing
@@ -116,8 +119,12 @@ func Lower(m *ir.Module, t *target.Target, w *Weights, opts Options) (*Program, 
 func (c *Ctx) inputs() error {
 	for i, v := range c.M.Graph.Params {
 		io := plan.IO{Name: c.M.Inputs[i], DType: v.Type.DType, Default: -1}
-		if v.Type.Kind != ir.KindTensor {
-			return fmt.Errorf("input %q: containers as model inputs are not supported", io.Name)
+		if boxed(v.Type) {
+			if err := c.boxInput(&io, v, int32(i)); err != nil {
+				return err
+			}
+			c.p.Inputs = append(c.p.Inputs, io)
+			continue
 		}
 		if !v.Type.Ranked {
 			return fmt.Errorf("input %q: its rank is not known; give its shape with -shape %s=AxBxC", io.Name, io.Name)
@@ -172,7 +179,11 @@ func (c *Ctx) addBuf(b plan.Buf) int32 {
 func (c *Ctx) outputs() error {
 	seen := map[*ir.Value]bool{}
 	for i, v := range c.M.Graph.Results {
-		if v.Type.Kind != ir.KindTensor || !v.Type.Ranked {
+		if boxed(v.Type) {
+			c.p.Outputs = append(c.p.Outputs, boxedIO(c.M.Outputs[i], v.Type))
+			continue
+		}
+		if !v.Type.Ranked {
 			return fmt.Errorf("output %q: type %v is not supported as a model output", c.M.Outputs[i], v.Type)
 		}
 		io := plan.IO{Name: c.M.Outputs[i], DType: v.Type.DType, Default: -1}
@@ -203,7 +214,7 @@ func viewRoot(v *ir.Value) *ir.Value {
 // isView reports whether op's result shares its operand's buffer.
 func isView(op *ir.Op) bool {
 	return op.Info.Has(ir.View) && op.Operands[0].Type.Ranked && op.Results[0].Type.Ranked &&
-		op.Operands[0].Type.Kind == ir.KindTensor && ir.ConstOf(op.Operands[0]) == nil && viewKnown(op)
+		!boxed(op.Operands[0].Type) && ir.ConstOf(op.Operands[0]) == nil && viewKnown(op)
 }
 
 // viewKnown reports whether the result's dimensions follow from the operand's, so that no step is needed to learn them.
@@ -221,6 +232,15 @@ func (c *Ctx) results() error {
 		st, err := c.at(v)
 		if err != nil {
 			return fmt.Errorf("output %q: %w", c.M.Outputs[i], err)
+		}
+		if boxed(v.Type) {
+			c.p.Outputs[i].Box = st.box
+			if v.Type.Kind == ir.KindTensor {
+				for _, d := range v.Type.Shape {
+					c.p.Outputs[i].Shape = append(c.p.Outputs[i].Shape, c.slot(d))
+				}
+			}
+			continue
 		}
 		buf := &c.p.Bufs[st.buf]
 		if buf.Kind != plan.BufOutput || buf.Index != int32(i) {
@@ -326,9 +346,8 @@ func (c *Ctx) define(v *ir.Value) (storage, error) {
 	if st, ok := c.storage[v]; ok {
 		return st, nil
 	}
-	if v.Type.Kind != ir.KindTensor || v.Type.DType.Size() == 0 && v.Type.DType.Bits() == 0 {
-		st := storage{-1, c.p.Boxes}
-		c.p.Boxes++
+	if boxed(v.Type) {
+		st := storage{-1, c.newBox()}
 		c.storage[v] = st
 		return st, nil
 	}

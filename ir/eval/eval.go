@@ -84,14 +84,6 @@ func Op(op *ir.Op, in []hostop.Value) ([]hostop.Value, error) {
 }
 
 func apply(op *ir.Op, in []hostop.Value) ([]hostop.Value, error) {
-	if op.Name() == "Const" {
-		d, _ := op.Attrs["value"].(*ir.Data)
-		if d == nil {
-			return nil, errors.New("attribute value is missing")
-		}
-		t, err := load(d)
-		return []hostop.Value{t}, err
-	}
 	f := Lookup(op.Name())
 	if f == nil {
 		return nil, errors.New("no reference implementation")

@@ -20,6 +20,7 @@ var Funcs = func() map[string]hostop.Func {
 		reduceFuncs,
 		sequenceFuncs,
 		shapeFuncs,
+		textFuncs,
 	} {
 		maps.Copy(all, family)
 	}

@@ -4,6 +4,7 @@ import "github.com/nnc-go/nnc/runtime/hostop"
 
 // ownFuncs: the functions of the ops in ir/ops_own.go.
 var ownFuncs = map[string]hostop.Func{
+	"Const":                    hostop.Const,
 	"Block":                    hostop.Block,
 	"BlockedAveragePool":       hostop.BlockedAveragePool,
 	"BlockedConv":              hostop.BlockedConv,

@@ -88,6 +88,8 @@ func (a *app) read(io *plan.IO, path string) (hostop.Value, error) {
 		want.Kind = tensorio.KindSeq
 	case strings.HasPrefix(io.Type, "opt"):
 		want.Kind = tensorio.KindOptional
+	case strings.HasPrefix(io.Type, "map"):
+		want.Kind = tensorio.KindMap
 	}
 	for j, s := range io.Shape {
 		n, ok := a.dims[io.Dims[j]]
@@ -151,6 +153,12 @@ func (a *app) slot(s plan.Slot) int64 {
 // too), empty strings. Each input has its own stream of numbers.
 func (a *app) invent(i int) (hostop.Value, error) {
 	io := &a.Plan.Inputs[i]
+	if strings.HasPrefix(io.Type, "map<string") {
+		return &hostop.Map{Keys: tensor.New(tensor.String, 0)}, nil
+	}
+	if strings.HasPrefix(io.Type, "map") {
+		return &hostop.Map{Keys: tensor.New(tensor.I64, 0)}, nil
+	}
 	if io.DType == tensor.Invalid {
 		return hostop.Seq{}, nil
 	}

@@ -3,6 +3,7 @@ package exec
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -177,7 +178,7 @@ func (m *Model) checkInput(f *frame, i int, v hostop.Value) error {
 		return nil
 	}
 	if io.DType == tensor.Invalid {
-		if _, ok := v.(hostop.Seq); !ok && !io.Optional {
+		if !io.Optional && !isContainer(io.Type, v) {
 			return wrong(ErrInput, describe(v), io.TypeString())
 		}
 		f.boxes[io.Box] = v
@@ -213,6 +214,17 @@ func (m *Model) checkInput(f *frame, i int, v hostop.Value) error {
 		f.boxes[io.Box] = t
 	}
 	return nil
+}
+
+// isContainer reports whether v is the kind of container that a type asks for.
+func isContainer(typ string, v hostop.Value) bool {
+	var ok bool
+	if strings.HasPrefix(typ, "map") {
+		_, ok = v.(*hostop.Map)
+	} else {
+		_, ok = v.(hostop.Seq)
+	}
+	return ok
 }
 
 // describe names a value's kind for errors.

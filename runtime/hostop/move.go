@@ -14,6 +14,15 @@ func Identity(c *Call) error {
 	return c.Return(c.In[0])
 }
 
+// Const is the tensor that the op holds.
+func Const(c *Call) error {
+	t, ok := c.Attrs["value"].(*tensor.Tensor)
+	if !ok || t == nil {
+		return Errorf("attribute value is missing")
+	}
+	return c.Return(t)
+}
+
 // Reshape gives another shape: 0 copies a dimension (unless allowzero), one -1 is inferred.
 func Reshape(c *Call) (err error) {
 	defer guard(&err)
