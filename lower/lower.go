@@ -297,6 +297,17 @@ func (c *Ctx) mark() int           { return len(c.p.Steps) }
 func (c *Ctx) reset(mark int)      { c.p.Steps = c.p.Steps[:mark] }
 func (c *Ctx) addStep(s plan.Step) { c.p.Steps = append(c.p.Steps, s) }
 
+// either tries a rule that is fast on what it covers, and then one that covers more.
+func (c *Ctx) either(fast, general func() error) error {
+	mark := c.mark()
+	err := fast()
+	if errors.Is(err, errDecline) {
+		c.reset(mark)
+		return general()
+	}
+	return err
+}
+
 // at gives the storage of a value that has been computed, materialising constants.
 func (c *Ctx) at(v *ir.Value) (storage, error) {
 	v = c.resolve(v)

@@ -32,8 +32,17 @@ func isHalfOrFloat(d tensor.DType) bool {
 	return d == tensor.F32 || d == tensor.F16 || d == tensor.BF16
 }
 
-// lowerMatMul compiles MatMul by the rules of numpy.matmul.
+// lowerMatMul compiles MatMul by the rules of numpy.matmul: by gemm, else by the general product.
 func lowerMatMul(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
+	return c.either(func() error { return lowerMatMulF32(c, op, anchor, out) }, func() error {
+		if op != anchor {
+			return errDecline
+		}
+		return lowerMatMulAny(c, op, out)
+	})
+}
+
+func lowerMatMulF32(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	a, b := c.resolve(anchor.Operands[0]), c.resolve(anchor.Operands[1])
 	if !isHalfOrFloat(a.Type.DType) || a.Type.Rank() < 1 || b.Type.Rank() < 1 {
 		return errDecline
@@ -43,6 +52,7 @@ func lowerMatMul(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 		return err
 	}
 	as, bs := a.Type.Shape, b.Type.Shape
+	c.checkEqual(op, as[len(as)-1], bs[max(0, len(bs)-2)], "the inner dimensions")
 	if len(as) == 1 {
 		as = append([]ir.Dim{ir.Const(1)}, as...)
 	}
@@ -129,6 +139,15 @@ func (g *gemm) batched(c *Ctx, b *ir.Value, as, bs []ir.Dim) error {
 
 // lowerGemm compiles Gemm: alpha*op(A)*op(B) + beta*C.
 func lowerGemm(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
+	return c.either(func() error { return lowerGemmF32(c, op, anchor, out) }, func() error {
+		if op != anchor {
+			return errDecline
+		}
+		return lowerGemmAny(c, op, out)
+	})
+}
+
+func lowerGemmF32(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	a, b := c.resolve(anchor.Operands[0]), c.resolve(anchor.Operands[1])
 	if !isHalfOrFloat(a.Type.DType) {
 		return errDecline
