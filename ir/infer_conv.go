@@ -225,6 +225,9 @@ func inferConvTranspose(c *InferCtx, op *Op) error {
 
 func inferPool(c *InferCtx, op *Op) error {
 	t := op.Operands[0].Type
+	if p := op.Attrs.Int("p", 2); p < 1 {
+		return op.Errorf("p is %d, want 1 or more", p)
+	}
 	if !t.Ranked {
 		return c.unranked(op, t.DType, tensor.I64)
 	}
@@ -247,6 +250,9 @@ func inferPool(c *InferCtx, op *Op) error {
 
 func inferGlobalPool(c *InferCtx, op *Op) error {
 	t := op.Operands[0].Type
+	if p := op.Attrs.Int("p", 2); p < 1 {
+		return op.Errorf("p is %d, want 1 or more", p)
+	}
 	if !t.Ranked {
 		return c.unranked(op, t.DType)
 	}

@@ -89,7 +89,17 @@ func explicitPads(op *ir.Op) (before, after [2]int64) {
 	return pair(p[:len(p)/2], 0), pair(p[len(p)/2:], 0)
 }
 
+// lowerConv compiles Conv on plain tensors.
 func lowerConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
+	return c.either(func() error { return lowerConvPlain(c, op, anchor, out) }, func() error {
+		if op != anchor {
+			return errDecline
+		}
+		return lowerConvAny(c, op, out)
+	})
+}
+
+func lowerConvPlain(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	v, err := newPlainConv(c, op, anchor, out)
 	if err != nil {
 		return err
@@ -128,8 +138,18 @@ func (c *Ctx) plainWeights(w *ir.Value) (int32, error) {
 	return c.weightBuf(off, d.Len()*4, d.Name), nil
 }
 
-// lowerConvTranspose spreads the input by the strides and convolves it with the flipped kernel.
+// lowerConvTranspose compiles ConvTranspose.
 func lowerConvTranspose(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
+	return c.either(func() error { return lowerConvTransposePlain(c, op, anchor, out) }, func() error {
+		if op != anchor {
+			return errDecline
+		}
+		return lowerConvTransposeAny(c, op, out)
+	})
+}
+
+// lowerConvTransposePlain spreads the input by the strides and convolves it with the flipped kernel.
+func lowerConvTransposePlain(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	v, err := newPlainConv(c, op, anchor, out)
 	if err != nil {
 		return err
@@ -196,6 +216,9 @@ func (v *plainConv) flip(src []float32) []float32 {
 // spread copies the input into a zeroed scratch with padding around it and step-1 zeros between
 // neighbours.
 func (v *plainConv) spread(c *Ctx, step, before, after [2]int64) error {
+	if min(before[0], before[1], after[0], after[1]) < 0 {
+		return errDecline
+	}
 	h, w := plane(v.x.Type.Shape)
 	v.hp = h.AddInt(-1).MulInt(step[0]).AddInt(1 + before[0] + after[0])
 	v.wp = w.AddInt(-1).MulInt(step[1]).AddInt(1 + before[1] + after[1])

@@ -34,7 +34,7 @@ var allRules = sync.OnceValue(buildRules)
 func families() []map[string]rule {
 	return []map[string]rule{
 		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(), treeRules(),
-		{"LSTM": lowerRNN, "GRU": lowerRNN, "Resize": lowerResize, "MaxPool": lowerPlainPool, "AveragePool": lowerPlainPool, "LRN": lowerLRN},
+		{"LSTM": lowerRNN, "GRU": lowerRNN, "Resize": lowerResize, "MaxPool": lowerPool, "AveragePool": lowerPool, "LpPool": lowerPool, "LRN": lowerLRN},
 		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "If": lowerIf, "Require": lowerRequire, "Scan": lowerScan},
 	}
 }

@@ -132,6 +132,7 @@ func (w window) countPadded(spatial []int64, n []float64) {
 func LpPool(c *Call) (err error) {
 	defer guard(&err)
 	x, p := c.in(0), float64(c.Attrs.Int("p", 2))
+	check(p >= 1, "p is %v, want 1 or more", p)
 	w := poolWindow(c.Attrs, x)
 	shape := w.outShape(x)
 	elemCount(shape, 64)

@@ -38,7 +38,7 @@ func windowOf(a Attrs, spatial, kernel []int64) window {
 	}
 	auto := a.Str("auto_pad", "NOTSET")
 	oneOf("auto_pad", auto, "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER", "")
-	pads := listAttr(a, "pads", 2*n, 0, 0)
+	pads := listAttr(a, "pads", 2*n, 0, -1<<31) // negative ones crop
 	ceil := a.Int("ceil_mode", 0) != 0
 	for i, size := range spatial {
 		extent := (kernel[i]-1)*w.dilations[i] + 1
