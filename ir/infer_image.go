@@ -3,6 +3,7 @@ package ir
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
@@ -11,6 +12,9 @@ func inferResize(c *InferCtx, op *Op) error {
 	t := op.Operands[0].Type
 	if !t.Ranked {
 		return c.unranked(op, t.DType)
+	}
+	if err := checkResize(op); err != nil {
+		return err
 	}
 	axes, _, _ := c.axesOperand(op, -1, len(t.Shape))
 	if a := op.Attrs.Ints("axes", nil); a != nil {
@@ -37,6 +41,24 @@ func inferResize(c *InferCtx, op *Op) error {
 		shape[a] = out[i]
 	}
 	return firstErr(noNegative(op, shape), c.set(op, t.DType, shape))
+}
+
+// checkResize refuses words that no version of Resize knows.
+func checkResize(op *Op) error {
+	return firstErr(
+		wantWord(op, "mode", "nearest", "nearest", "linear", "cubic"),
+		wantWord(op, "nearest_mode", "floor", "round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
+		wantWord(op, "coordinate_transformation_mode", "half_pixel", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+			"asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize"),
+		wantWord(op, "keep_aspect_ratio_policy", "stretch", "stretch", "not_larger", "not_smaller"))
+}
+
+// wantWord refuses an attribute that is none of the words.
+func wantWord(op *Op, attr, absent string, words ...string) error {
+	if s := op.Attrs.Str(attr, absent); !slices.Contains(words, s) {
+		return op.Errorf("%s is %q, want one of %s", attr, s, strings.Join(words, ", "))
+	}
+	return nil
 }
 
 // present reports whether an optional operand is there; an empty tensor stands for an absent one.

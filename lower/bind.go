@@ -9,7 +9,7 @@ import (
 
 // bindsSizes lists the ops whose rules learn sizes of their results at run time and bind them
 // themselves (bindDims). Such a rule declines, if it must, before it binds anything.
-var bindsSizes = map[string]bool{}
+var bindsSizes = map[string]bool{"Resize": true}
 
 // unboundIn gives the symbol of d that no step has bound yet, "" if there is none.
 func (c *Ctx) unboundIn(d ir.Dim) string {

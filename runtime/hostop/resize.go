@@ -55,32 +55,79 @@ func Resize(c *Call) (err error) {
 	}
 	n := elemCount(shape, 64)
 	check(n == 0 || x.Len() > 0, "cannot resize %s to %s", x.TypeString(), tensor.ShapeString(shape))
-	// Shrinking first keeps what lies between small.
-	sort.SliceStable(plans, func(i, j int) bool { return plans[i].scale < plans[j].scale })
-	v, at := floatsOf(x), append([]int64{}, x.Shape...)
+	// The last axis first, as kernels do.
+	sort.Slice(plans, func(i, j int) bool { return plans[i].axis > plans[j].axis })
 	outside := make([]bool, n)
-	for _, p := range plans {
-		taps, out := r.taps(p)
-		v = resample(v, at, p.axis, taps)
-		at[p.axis] = p.out
+	taps := make([][][]tap, len(plans))
+	for i, p := range plans {
+		var out []bool
+		taps[i], out = r.taps(p)
 		markOutside(outside, shape, p.axis, out)
+	}
+	if r.mode == "nearest" {
+		c.give(r.pick(x, shape, plans, taps, outside))
+		return nil
+	}
+	v, at := floatsOf(x), append([]int64{}, x.Shape...)
+	for i, p := range plans {
+		v = resample(v, at, p.axis, taps[i])
+		at[p.axis] = p.out
 	}
 	for i, o := range outside {
 		if o {
 			v[i] = r.outside
 		}
 	}
-	if x.DType.IsInt() && r.mode != "nearest" {
-		v = mapped(v, math.RoundToEven)
-		ints := make([]int64, len(v))
-		for i := range v {
-			ints[i] = saturateInt(x.DType, v[i])
-		}
-		c.give(fromInts(x.DType, shape, ints))
-		return nil
-	}
-	c.give(fromFloats(x.DType, shape, v))
+	c.give(roundedTo(x.DType, shape, v))
 	return nil
+}
+
+// roundedTo is fromFloats that rounds half to even, and saturates, to integer types.
+func roundedTo(d tensor.DType, shape []int64, v []float64) *tensor.Tensor {
+	if !d.IsInt() {
+		return fromFloats(d, shape, v)
+	}
+	ints := make([]int64, len(v))
+	for i := range v {
+		ints[i] = saturateInt(d, math.RoundToEven(v[i]))
+	}
+	return fromInts(d, shape, ints)
+}
+
+// pick copies the nearest elements, of any type.
+func (r *resizer) pick(x *tensor.Tensor, shape []int64, plans []axisPlan, taps [][][]tap, outside []bool) *tensor.Tensor {
+	by := make([][][]tap, len(shape))
+	for i, p := range plans {
+		by[p.axis] = taps[i]
+	}
+	out := alloc(x.DType, shape...)
+	size := x.DType.Size()
+	check(size > 0 || x.DType == tensor.String, "resizing %v is not supported", x.DType)
+	var beyond *tensor.Tensor
+	for i := range out.Len() {
+		from, rest, stride := int64(0), i, int64(1)
+		for d := len(shape) - 1; d >= 0; d-- {
+			at := rest % shape[d]
+			rest /= shape[d]
+			if by[d] != nil {
+				at = by[d][at][0].at
+			}
+			from += at * stride
+			stride *= x.Shape[d]
+		}
+		switch {
+		case x.DType == tensor.String:
+			out.Strings[i] = x.Strings[from]
+		case outside[i]:
+			if beyond == nil {
+				beyond = roundedTo(x.DType, []int64{1}, []float64{r.outside})
+			}
+			copy(out.Data[int(i)*size:], beyond.Data[:size])
+		default:
+			copy(out.Data[int(i)*size:][:size], x.Data[int(from)*size:])
+		}
+	}
+	return out
 }
 
 // plan reads scales or sizes, the axes they are for, and the region.
@@ -97,6 +144,13 @@ func (r *resizer) plan(c *Call, x *tensor.Tensor) []axisPlan {
 	for i, a := range axes {
 		plans[i] = axisPlan{axis: a, in: x.Shape[a], end: 1}
 	}
+	if r.coord == "tf_crop_and_resize" {
+		roi := floatsOf(c.in(1))
+		check(len(roi) == 2*len(axes), "a region of %d numbers for %d axes", len(roi), len(axes))
+		for i := range plans {
+			plans[i].start, plans[i].end = roi[i], roi[len(axes)+i]
+		}
+	}
 	scales, sizes := c.opt(2), c.opt(3)
 	switch {
 	case sizes != nil && sizes.Len() > 0:
@@ -107,18 +161,16 @@ func (r *resizer) plan(c *Call, x *tensor.Tensor) []axisPlan {
 		for i, s := range floatsOf(scales) {
 			check(s > 0 && s < 1<<31, "scale %g", s)
 			plans[i].scale = s
-			plans[i].length = float32(s) * float32(plans[i].in) // in f32, as scales are given
+			plans[i].length = float32(plans[i].in) // in f32, as scales are given
+			if r.coord == "tf_crop_and_resize" {
+				plans[i].length *= float32(plans[i].end - plans[i].start)
+			}
+			plans[i].length *= float32(s)
+			check(plans[i].length >= 0 && plans[i].length < 1<<62, "a region from %g to %g", plans[i].start, plans[i].end)
 			plans[i].out = int64(plans[i].length)
 		}
 	default:
 		fail("neither scales nor sizes are given")
-	}
-	if r.coord == "tf_crop_and_resize" {
-		roi := floatsOf(c.in(1))
-		check(len(roi) == 2*len(axes), "a region of %d numbers for %d axes", len(roi), len(axes))
-		for i := range plans {
-			plans[i].start, plans[i].end = roi[i], roi[len(axes)+i]
-		}
 	}
 	return plans
 }
