@@ -231,7 +231,7 @@ func inferLoop(c *InferCtx, op *Op) error {
 		trips = c.Fresh()
 	}
 	for i := n; i < len(op.Results); i++ {
-		t := c.refresh(r.Results[i+1].Type, mark)
+		t := c.refresh(r.Results[i+1].Type, newer(mark))
 		if t.Ranked {
 			t.Shape = append([]Dim{trips}, t.Shape...)
 		}
@@ -288,7 +288,7 @@ func inferScan(c *InferCtx, op *Op) error {
 	}
 	axes := op.Attrs.Ints("scan_output_axes", nil)
 	for i := n; i < len(op.Results); i++ {
-		t := c.refresh(r.Results[i].Type, mark)
+		t := c.refresh(r.Results[i].Type, newer(mark))
 		if t.Ranked {
 			axis := 0
 			if i-n < len(axes) {

@@ -9,7 +9,8 @@ import (
 func seqOf(t Type) Type { return Type{Kind: KindSeq, Elem: &t} }
 
 // elemOf is the type of an element of the sequence or optional v. A dimension that is not an integer or
-// a symbol of the model's own may differ from element to element, so each use gets a fresh one.
+// an expression of symbols that tensor inputs bind may differ from element to element, so each use gets a
+// fresh one.
 func (c *InferCtx) elemOf(op *Op, v *Value) (Type, error) {
 	switch {
 	case v.Type.Untyped():
@@ -19,23 +20,35 @@ func (c *InferCtx) elemOf(op *Op, v *Value) (Type, error) {
 	case v.Type.Elem == nil:
 		return Type{}, nil
 	}
-	return c.refresh(*v.Type.Elem, 0), nil
+	return c.refresh(*v.Type.Elem, func(d Dim) bool {
+		return slices.ContainsFunc(d.Symbols(nil), func(s string) bool { return !c.inputSymbol(s) })
+	}), nil
 }
 
-// refresh replaces dimensions that mention symbols which NewSym made after mark.
-func (c *InferCtx) refresh(t Type, mark int) Type {
+// inputSymbol reports whether a tensor input of the model has a dimension that is just the symbol s.
+func (c *InferCtx) inputSymbol(s string) bool {
+	return slices.ContainsFunc(c.M.Graph.Params, func(p *Value) bool {
+		return p.Type.Kind == KindTensor && slices.ContainsFunc(p.Type.Shape, func(d Dim) bool { return d.SymName() == s })
+	})
+}
+
+// refresh replaces those dimensions by fresh symbols that vary.
+func (c *InferCtx) refresh(t Type, vary func(d Dim) bool) Type {
 	if t.Elem != nil {
-		e := c.refresh(*t.Elem, mark)
+		e := c.refresh(*t.Elem, vary)
 		t.Elem = &e
 	}
 	t.Shape = slices.Clone(t.Shape)
 	for i, d := range t.Shape {
-		if newerThan(d, mark) {
+		if vary(d) {
 			t.Shape[i] = c.Fresh()
 		}
 	}
 	return t
 }
+
+// newer reports whether a dimension mentions symbols that NewSym made after mark.
+func newer(mark int) func(d Dim) bool { return func(d Dim) bool { return newerThan(d, mark) } }
 
 func newerThan(d Dim, mark int) bool {
 	return slices.ContainsFunc(d.Symbols(nil), func(s string) bool { return symNumber(s) > mark })

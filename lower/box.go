@@ -8,11 +8,25 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// Strings and containers (sequences, optionals, maps) have no place in memory that kernels could work
-// on: they live in boxes, which host steps read and write.
+// Strings, containers (sequences, optionals, maps) and tensors whose rank only the run time knows have no
+// place in memory that kernels could work on: they live in boxes, which host steps read and write. A
+// value moves between a box and a buffer by a host step too, which checks it and binds the sizes that it
+// brings.
 
 // boxed reports whether values of type t live in boxes.
-func boxed(t ir.Type) bool { return t.Kind != ir.KindTensor || t.DType.Bits() == 0 }
+func boxed(t ir.Type) bool { return t.Kind != ir.KindTensor || !t.Ranked || t.DType.Bits() == 0 }
+
+// touchesBox reports whether an operand or a result of op lives in a box.
+func touchesBox(op *ir.Op) bool {
+	for _, vs := range [][]*ir.Value{op.Operands, op.Results} {
+		for _, v := range vs {
+			if v != nil && boxed(v.Type) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func (c *Ctx) newBox() int32 {
 	c.p.Boxes++
@@ -21,10 +35,12 @@ func (c *Ctx) newBox() int32 {
 
 // boxedIO describes an input or output that lives in a box.
 func boxedIO(name string, t ir.Type) plan.IO {
-	io := plan.IO{Name: name, DType: tensor.String, Default: -1}
-	if t.Kind != ir.KindTensor {
+	io := plan.IO{Name: name, DType: t.DType, Default: -1}
+	switch {
+	case t.Kind != ir.KindTensor:
 		io.DType, io.Type, io.Optional = tensor.Invalid, t.String(), t.Kind == ir.KindOptional
-		return io
+	case !t.Ranked:
+		io.Type = t.String()
 	}
 	for _, d := range t.Shape {
 		io.Dims = append(io.Dims, d.String())
@@ -37,13 +53,8 @@ func (c *Ctx) boxInput(io *plan.IO, v *ir.Value, i int32) error {
 	*io = boxedIO(io.Name, v.Type)
 	io.Box = c.newBox()
 	c.storage[v] = storage{-1, io.Box}
-	switch {
-	case c.M.Defaults[io.Name] != nil:
+	if c.M.Defaults[io.Name] != nil {
 		return fmt.Errorf("input %q: a default value of type %v is not supported", io.Name, v.Type)
-	case v.Type.Kind != ir.KindTensor:
-		return nil
-	case !v.Type.Ranked:
-		return fmt.Errorf("input %q: its rank is not known; give its shape with -shape %s=AxBxC", io.Name, io.Name)
 	}
 	for j, d := range v.Type.Shape {
 		io.Shape = append(io.Shape, c.inputSlot(d, i, int32(j)))
@@ -62,4 +73,48 @@ func (c *Ctx) stringConsts(r *ir.Region) (err error) {
 		}
 	})
 	return err
+}
+
+// hostStep is a step that calls a host function.
+func hostStep(function, name string, attrs tensor.Attrs, in, out []plan.TensorRef, fresh [][]plan.Slot) plan.Step {
+	return plan.Step{Kind: plan.StepHost, Name: name, HostOp: function, A: -1, B: -1, Flops: -1, MemBytes: -1, Attrs: attrs, In: in, Out: out, Fresh: fresh}
+}
+
+// call emits a step that calls a host function for a part of op. Where outs live is defined by this call.
+func (c *Ctx) call(op *ir.Op, function string, attrs tensor.Attrs, ins, outs []*ir.Value) error {
+	var in, out []plan.TensorRef
+	var fresh [][]plan.Slot
+	for _, v := range ins {
+		r, err := c.ref(v)
+		if err != nil {
+			return op.Errorf("%w", err)
+		}
+		in = append(in, r)
+	}
+	for _, v := range outs {
+		f, _ := c.bindFresh(v)
+		if v != nil {
+			if _, err := c.define(v); err != nil {
+				return op.Errorf("%w", err)
+			}
+		}
+		r, err := c.ref(v)
+		if err != nil {
+			return op.Errorf("%w", err)
+		}
+		out, fresh = append(out, r), append(fresh, f)
+	}
+	c.addStep(hostStep(function, op.Info.Name+" "+op.Origin.Node, attrs, in, out, fresh))
+	return nil
+}
+
+// unbox gives v itself, or for a value of unknown rank that must be a scalar, a scalar in a buffer.
+func (c *Ctx) unbox(op *ir.Op, v *ir.Value) (*ir.Value, error) {
+	v = c.resolve(v)
+	if !boxed(v.Type) || v.Type.Kind != ir.KindTensor || v.Type.DType.Bits() == 0 {
+		return v, nil
+	}
+	scalar := c.M.NewConst("scalar", ir.DataOf(tensor.New(tensor.I64, 0)))
+	out := c.M.NewValue(v.Name, ir.TensorType(v.Type.DType))
+	return out, c.call(op, "Reshape", tensor.Attrs{}, []*ir.Value{v, scalar.Results[0]}, []*ir.Value{out})
 }

@@ -16,7 +16,11 @@ func (c *Ctx) jump(s plan.Step) int {
 
 // lowerIf compiles If to jumps around its branches.
 func lowerIf(c *Ctx, op *ir.Op) error {
-	cond, err := c.ref(op.Operands[0])
+	cond, err := c.unbox(op, op.Operands[0])
+	if err != nil {
+		return err
+	}
+	test, err := c.ref(cond)
 	if err != nil {
 		return op.Errorf("%w", err)
 	}
@@ -24,15 +28,12 @@ func lowerIf(c *Ctx, op *ir.Op) error {
 		if v == nil {
 			continue
 		}
-		if !v.Type.Ranked {
-			return op.Errorf("result %q has different ranks in the two branches, and the condition is not known at compile time; fix the input shapes with -shape", v.Name)
-		}
 		c.bindFresh(v)
 		if _, err := c.define(v); err != nil {
 			return op.Errorf("%w", err)
 		}
 	}
-	toElse := c.jump(plan.Step{Kind: plan.StepJumpIf, Name: "If " + op.Origin.Node, In: []plan.TensorRef{cond}})
+	toElse := c.jump(plan.Step{Kind: plan.StepJumpIf, Name: "If " + op.Origin.Node, In: []plan.TensorRef{test}})
 	if err := c.branch(op, op.Regions[0]); err != nil {
 		return err
 	}
@@ -47,6 +48,7 @@ func lowerIf(c *Ctx, op *ir.Op) error {
 
 // branch lowers a region of an If and moves its results to those of op.
 func (c *Ctx) branch(op *ir.Op, r *ir.Region) error {
+	defer c.forget(len(c.lazy))
 	if err := c.region(r); err != nil {
 		return err
 	}
@@ -64,6 +66,9 @@ func (c *Ctx) branch(op *ir.Op, r *ir.Region) error {
 
 // assign copies v to out, whose dimensions take those of v where they are bound at run time.
 func (c *Ctx) assign(op *ir.Op, v, out *ir.Value) error {
+	if boxed(out.Type) {
+		return c.copy(op, v, out)
+	}
 	if v.Type.Rank() != out.Type.Rank() {
 		return op.Errorf("value %q has rank %d, want %d", v.Name, v.Type.Rank(), out.Type.Rank())
 	}

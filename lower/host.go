@@ -35,8 +35,7 @@ func (c *Ctx) host(op *ir.Op) error {
 	if c.Opts.HasHost == nil || !c.Opts.HasHost(op.Info.Name) {
 		return c.unsupported(op)
 	}
-	step := plan.Step{Kind: plan.StepHost, Name: op.Info.Name + " " + op.Origin.Node, HostOp: op.Info.Name, A: -1, B: -1,
-		Par: nil, Flops: c.constSlot(0), MemBytes: c.constSlot(0), Attrs: tensor.Attrs{}}
+	attrs := tensor.Attrs{}
 	for k, v := range op.Attrs {
 		if d, ok := v.(*ir.Data); ok {
 			t, err := d.Tensor()
@@ -45,30 +44,11 @@ func (c *Ctx) host(op *ir.Op) error {
 			}
 			v = t
 		}
-		step.Attrs[k] = v
+		attrs[k] = v
 	}
-	for _, v := range op.Operands {
-		ref, err := c.ref(v)
-		if err != nil {
-			return op.Errorf("%w", err)
-		}
-		step.In = append(step.In, ref)
+	if err := c.call(op, op.Info.Name, attrs, op.Operands, op.Results); err != nil {
+		return err
 	}
-	for _, v := range op.Results {
-		fresh, _ := c.bindFresh(v)
-		if v != nil {
-			if _, err := c.define(v); err != nil {
-				return op.Errorf("%w", err)
-			}
-		}
-		ref, err := c.ref(v)
-		if err != nil {
-			return op.Errorf("%w", err)
-		}
-		step.Out = append(step.Out, ref)
-		step.Fresh = append(step.Fresh, fresh)
-	}
-	c.addStep(step)
 	if !c.fallback {
 		c.prog.HostSteps = append(c.prog.HostSteps, op.Info.Name+" "+op.Origin.Node)
 	}
@@ -82,8 +62,8 @@ func (c *Ctx) unsupported(op *ir.Op) error {
 		if v == nil {
 			continue
 		}
-		if _, err := c.define(v); err != nil { // of unknown rank: nothing after it can be judged
-			return c.missingError()
+		if _, err := c.define(v); err != nil {
+			return op.Errorf("%w", err)
 		}
 		for _, d := range v.Type.Shape {
 			c.slot(d)
@@ -150,10 +130,9 @@ func (c *Ctx) ref(v *ir.Value) (plan.TensorRef, error) {
 	r := plan.TensorRef{Buf: st.buf, Box: st.box, DType: v.Type.DType}
 	if v.Type.Kind != ir.KindTensor || !v.Type.Ranked {
 		r.DType = tensor.Invalid
-	} else {
-		for _, d := range v.Type.Shape {
-			r.Shape = append(r.Shape, c.slot(d))
-		}
+	}
+	for _, d := range v.Type.Shape {
+		r.Shape = append(r.Shape, c.slot(d))
 	}
 	return r, nil
 }
@@ -166,25 +145,45 @@ func copyOf(m *ir.Module, v *ir.Value) *ir.Op {
 
 // copy emits a step that copies src to dst, which has the same type.
 func (c *Ctx) copy(op *ir.Op, src, dst *ir.Value) error {
+	if boxed(src.Type) || boxed(dst.Type) {
+		return c.call(op, "Identity", tensor.Attrs{}, []*ir.Value{src}, []*ir.Value{dst})
+	}
 	return c.copyAt(op, src, dst, ir.Dim{}, ir.Dim{}, ir.Product(src.Type.Shape))
 }
 
-// copyAt emits a step that copies n elements from offset from of src to offset to of dst.
+// copyAt emits a step that copies n elements from offset from of src to offset to of dst. Types that
+// kernels cannot compute with are copied as bytes.
 func (c *Ctx) copyAt(op *ir.Op, src, dst *ir.Value, from, to, n ir.Dim) error {
-	if !compiled(src.Type.DType) {
-		return op.Errorf("copying %v is not supported", src.Type)
+	elem := src.Type.DType
+	if size := int64(elem.Size()); !compiled(elem) && size > 0 {
+		elem, from, to, n = tensor.U8, from.MulInt(size), to.MulInt(size), n.MulInt(size)
+	} else if size == 0 { // several elements to the byte
+		if !from.Is(0) || !to.Is(0) {
+			return op.Errorf("slices of %v are not supported in loops", src.Type)
+		}
+		elem, n = tensor.U8, n.MulInt(int64(elem.Bits())).CeilDiv(8)
 	}
 	return c.Kernel(Step{
-		Op: op, Name: "copy", Ins: []*ir.Value{src}, Outs: []*ir.Value{dst}, Par: n.CeilDiv(elemChunk), NsPerIter: 500, Bytes: n.MulInt(int64(2 * src.Type.DType.Size())),
+		Op: op, Name: "copy", Ins: []*ir.Value{src}, Outs: []*ir.Value{dst}, Par: n.CeilDiv(elemChunk), NsPerIter: 500, Bytes: n.MulInt(int64(2 * elem.Size())),
 		Build: func(k *K) {
-			a, b := k.Buf(src), k.Buf(dst)
+			a, b := k.bytes(src, elem), k.bytes(dst, elem)
 			k.Parallel(func(i *loop.Value) {
 				lo := k.MulInt(i, elemChunk)
 				hi := k.MinIdx(k.AddInt(lo, elemChunk), k.Dim(n))
-				k.vectorLoop(lo, hi, k.Level.Lanes(src.Type.DType.Size()), func(x *loop.Value, lanes int) {
+				k.vectorLoop(lo, hi, k.Level.Lanes(elem.Size()), func(x *loop.Value, lanes int) {
 					k.Store(b, k.Add(k.Dim(to), x), k.Load(a, k.Add(k.Dim(from), x), lanes))
 				})
 			})
 		},
 	})
+}
+
+// bytes is the kernel's view of a value's buffer as elements of type d.
+func (k *K) bytes(v *ir.Value, d tensor.DType) *loop.Buf {
+	st, err := k.C.at(v)
+	if err != nil {
+		k.Fail(err)
+		return &loop.Buf{Elem: d, Write: true}
+	}
+	return k.bufAt(st.buf, d)
 }

@@ -61,6 +61,7 @@ type Ctx struct {
 	kernels map[string]int32        // text of all levels -> kernel
 	names   map[string]int          // kernel name -> times used
 	scratch int
+	lazy    []*ir.Value // values that a step computes where they were first asked for
 	// For in-place results: the last graph op that reads a value, the graph op that is being lowered, and
 	// how many regions deep it is.
 	last       map[*ir.Value]int
@@ -126,9 +127,6 @@ func (c *Ctx) inputs() error {
 			c.p.Inputs = append(c.p.Inputs, io)
 			continue
 		}
-		if !v.Type.Ranked {
-			return fmt.Errorf("input %q: its rank is not known; give its shape with -shape %s=AxBxC", io.Name, io.Name)
-		}
 		for j, d := range v.Type.Shape {
 			slot := c.inputSlot(d, int32(i), int32(j))
 			io.Shape = append(io.Shape, slot)
@@ -183,9 +181,6 @@ func (c *Ctx) outputs() error {
 			c.p.Outputs = append(c.p.Outputs, boxedIO(c.M.Outputs[i], v.Type))
 			continue
 		}
-		if !v.Type.Ranked {
-			return fmt.Errorf("output %q: type %v is not supported as a model output", c.M.Outputs[i], v.Type)
-		}
 		io := plan.IO{Name: c.M.Outputs[i], DType: v.Type.DType, Default: -1}
 		for _, d := range v.Type.Shape {
 			io.Dims = append(io.Dims, d.String())
@@ -213,8 +208,7 @@ func viewRoot(v *ir.Value) *ir.Value {
 
 // isView reports whether op's result shares its operand's buffer.
 func isView(op *ir.Op) bool {
-	return op.Info.Has(ir.View) && op.Operands[0].Type.Ranked && op.Results[0].Type.Ranked &&
-		!boxed(op.Operands[0].Type) && ir.ConstOf(op.Operands[0]) == nil && viewKnown(op)
+	return op.Info.Has(ir.View) && !touchesBox(op) && ir.ConstOf(op.Operands[0]) == nil && viewKnown(op)
 }
 
 // viewKnown reports whether the result's dimensions follow from the operand's, so that no step is needed to learn them.
@@ -235,10 +229,8 @@ func (c *Ctx) results() error {
 		}
 		if boxed(v.Type) {
 			c.p.Outputs[i].Box = st.box
-			if v.Type.Kind == ir.KindTensor {
-				for _, d := range v.Type.Shape {
-					c.p.Outputs[i].Shape = append(c.p.Outputs[i].Shape, c.slot(d))
-				}
+			for _, d := range v.Type.Shape {
+				c.p.Outputs[i].Shape = append(c.p.Outputs[i].Shape, c.slot(d))
 			}
 			continue
 		}
@@ -281,7 +273,7 @@ func (c *Ctx) op(op *ir.Op) error {
 	if isView(op) {
 		return nil
 	}
-	if rule := c.rules[op.Info.Name]; rule != nil && (len(op.Regions) > 0 || bindsSizes[op.Info.Name] || c.sizesKnown(op)) {
+	if rule := c.rules[op.Info.Name]; rule != nil && (len(op.Regions) > 0 || !touchesBox(op)) && (len(op.Regions) > 0 || bindsSizes[op.Info.Name] || c.sizesKnown(op)) {
 		mark := c.mark()
 		err := rule(c, op)
 		if !errors.Is(err, errDecline) {
@@ -292,10 +284,27 @@ func (c *Ctx) op(op *ir.Op) error {
 	return c.host(op)
 }
 
-// mark and reset undo the steps of a rule that declined half way.
-func (c *Ctx) mark() int           { return len(c.p.Steps) }
-func (c *Ctx) reset(mark int)      { c.p.Steps = c.p.Steps[:mark] }
 func (c *Ctx) addStep(s plan.Step) { c.p.Steps = append(c.p.Steps, s) }
+
+// mark is a state of lowering to which reset goes back.
+type mark struct{ steps, lazy int }
+
+// mark and reset undo the steps of a rule that declined half way.
+func (c *Ctx) mark() mark { return mark{len(c.p.Steps), len(c.lazy)} }
+
+func (c *Ctx) reset(m mark) {
+	c.p.Steps = c.p.Steps[:m.steps]
+	c.forget(m.lazy)
+}
+
+// forget lets those values be computed anew that were, where they were asked for, after the first n:
+// steps that may be jumped over have computed them.
+func (c *Ctx) forget(n int) {
+	for _, v := range c.lazy[n:] {
+		delete(c.storage, v)
+	}
+	c.lazy = c.lazy[:n]
+}
 
 // either tries a rule that is fast on what it covers, and then one that covers more.
 func (c *Ctx) either(fast, general func() error) error {
@@ -357,15 +366,12 @@ func (c *Ctx) define(v *ir.Value) (storage, error) {
 	if st, ok := c.storage[v]; ok {
 		return st, nil
 	}
+	st := storage{-1, -1}
 	if boxed(v.Type) {
-		st := storage{-1, c.newBox()}
-		c.storage[v] = st
-		return st, nil
+		st.box = c.newBox()
+	} else {
+		st.buf = c.newBuf(bytesOf(v), v.Name)
 	}
-	if !v.Type.Ranked {
-		return storage{}, fmt.Errorf("value %q: its rank is not known at compile time", v.Name)
-	}
-	st := storage{c.newBuf(bytesOf(v), v.Name), -1}
 	c.storage[v] = st
 	return st, nil
 }

@@ -81,6 +81,7 @@ func (c *Ctx) materialise(v *ir.Value, e []ir.Dim) (storage, error) {
 	op.Origin.Op = "sizes"
 	st := storage{c.newBuf(bytesOf(v), v.Name), -1}
 	c.storage[v] = st
+	c.lazy = append(c.lazy, v)
 	err := c.Kernel(Step{
 		Op: op, Name: "sizes", Outs: []*ir.Value{v}, Par: ir.Const(1), NsPerIter: 10,
 		Build: func(k *K) {

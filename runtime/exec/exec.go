@@ -65,12 +65,13 @@ type Model struct {
 	call     kernelFunc
 
 	// Facts about the plan, computed once.
-	dimAt   []int     // where an input's dimensions are in a call's vector of them
-	numDims int       // their number
-	argMax  int       // most argument words of a step
-	grow    [][]int32 // step -> the output and heap buffers it uses
-	free    [][]int32 // step -> the heap buffers dead before it
-	par     []int32   // step -> slot of its parallel extent on this level
+	dimAt   []int        // where an input's dimensions are in a call's vector of them
+	numDims int          // their number
+	argMax  int          // most argument words of a step
+	grow    [][]int32    // step -> the output and heap buffers it uses
+	free    [][]int32    // step -> the heap buffers dead before it
+	par     []int32      // step -> slot of its parallel extent on this level
+	types   []*valueType // of boxed inputs
 
 	pool    *pool
 	mu      sync.Mutex
@@ -181,6 +182,7 @@ func (m *Model) prepare(levels int) error {
 	for i := range p.Inputs {
 		m.dimAt = append(m.dimAt, m.numDims)
 		m.numDims += len(p.Inputs[i].Shape)
+		m.types = append(m.types, parseType(p.Inputs[i].Type))
 	}
 	m.grow = make([][]int32, len(p.Steps))
 	m.free = make([][]int32, len(p.Steps))
@@ -244,7 +246,7 @@ func (m *Model) Close() {
 }
 
 // Run computes the model. in has a value for each input in the plan's order: *tensor.Tensor,
-// hostop.Seq, or nil for an input that has a default or may be absent. out has room for each output:
+// hostop.Seq, *hostop.Map, or nil for an input that has a default or may be absent. out has room for each output:
 // a *tensor.Tensor that is already there is reused (its Data, up to its capacity, if it is aligned
 // and shared with no other value of the call); nil is replaced. Run does not keep in and out, and does not write
 // to inputs. After an error the contents of out are undefined.
@@ -279,7 +281,7 @@ func (m *Model) run(ctx context.Context, in, out []hostop.Value, report reportFu
 		err = m.steps(ctx, f)
 	}
 	if err == nil {
-		err = m.finish(f, out)
+		err = m.finish(f, in, out)
 	}
 	m.give(f)
 	runtime.KeepAlive(m)

@@ -3,7 +3,6 @@ package exec
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 	"unsafe"
 
@@ -177,12 +176,8 @@ func (m *Model) checkInput(f *frame, i int, v hostop.Value) error {
 		}
 		return nil
 	}
-	if io.DType == tensor.Invalid {
-		if !io.Optional && !isContainer(io.Type, v) {
-			return wrong(ErrInput, describe(v), io.TypeString())
-		}
-		f.boxes[io.Box] = v
-		return nil
+	if io.Type != "" {
+		return m.boxInput(f, io, i, v)
 	}
 	if !isTensor {
 		return wrong(ErrInput, describe(v), io.TypeString())
@@ -214,17 +209,6 @@ func (m *Model) checkInput(f *frame, i int, v hostop.Value) error {
 		f.boxes[io.Box] = t
 	}
 	return nil
-}
-
-// isContainer reports whether v is the kind of container that a type asks for.
-func isContainer(typ string, v hostop.Value) bool {
-	var ok bool
-	if strings.HasPrefix(typ, "map") {
-		_, ok = v.(*hostop.Map)
-	} else {
-		_, ok = v.(hostop.Seq)
-	}
-	return ok
 }
 
 // describe names a value's kind for errors.
@@ -341,7 +325,7 @@ func (f *frame) release(buf int32) {
 }
 
 // finish gives the results to the caller.
-func (m *Model) finish(f *frame, out []hostop.Value) error {
+func (m *Model) finish(f *frame, in, out []hostop.Value) error {
 	for i := range m.p.Bufs {
 		b := &m.p.Bufs[i]
 		if b.Kind != plan.BufOutput || m.p.Outputs[b.Index].Boxed() {
@@ -367,8 +351,8 @@ func (m *Model) finish(f *frame, out []hostop.Value) error {
 		}
 		v := f.boxes[io.Box]
 		s, isTensor := v.(*tensor.Tensor)
-		if !isTensor || io.DType != tensor.String {
-			out[i] = v
+		if !isTensor || io.Type != "" {
+			out[i] = m.handOut(v, in)
 			continue
 		}
 		t, _ := out[i].(*tensor.Tensor)

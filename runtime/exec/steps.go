@@ -217,6 +217,9 @@ func (m *Model) store(f *frame, s *plan.Step, pc, i int, v hostop.Value, memory 
 		}
 	}
 	if r.Buf < 0 {
+		if r.DType != tensor.Invalid && (!isTensor || t == nil) {
+			return m.stepError(pc, ErrStep, "result %d is %s, want %v", i, describe(v), r.DType)
+		}
 		f.boxes[r.Box] = own(v, memory)
 		return nil
 	}
@@ -268,30 +271,4 @@ func (m *Model) bindShape(f *frame, s *plan.Step, pc, i int, t *tensor.Tensor) e
 		return &Error{Kind: ErrShape, What: m.stepName(pc), Got: t.TypeString(), Want: tensor.ShapeString(want)}
 	}
 	return nil
-}
-
-// own gives v with copies of those tensors that lie in memory: that of buffers, which later steps overwrite.
-func own(v hostop.Value, memory [][]byte) hostop.Value {
-	switch v := v.(type) {
-	case *tensor.Tensor:
-		if v == nil {
-			return nil
-		}
-		for _, b := range memory {
-			if overlap(v.Data, b) {
-				t := tensor.New(v.DType, v.Shape...)
-				copy(t.Data, v.Data)
-				return t
-			}
-		}
-	case hostop.Seq:
-		out := make(hostop.Seq, len(v))
-		for i, e := range v {
-			out[i] = own(e, memory)
-		}
-		return out
-	case *hostop.Map:
-		return &hostop.Map{Keys: own(v.Keys, memory).(*tensor.Tensor), Values: own(v.Values, memory).(hostop.Seq)}
-	}
-	return v
 }

@@ -66,9 +66,10 @@ type Buf struct {
 	Name        string // the value it holds, for dumps
 }
 
-// TensorRef is a buffer seen as a tensor. Strings and containers live in boxes: Box >= 0 is an index
-// into the call's table of Go values, and Buf is -1. Both are -1 for an absent operand and for a
-// result that nobody uses.
+// TensorRef is a buffer seen as a tensor. Strings, containers and tensors of unknown rank live in boxes:
+// Box >= 0 is an index into the call's table of Go values, and Buf is -1. Both are -1 for an absent
+// operand and for a result that nobody uses. DType is Invalid in a box that may hold anything; of other
+// results type and shape are checked.
 type TensorRef struct {
 	Buf   int32
 	Box   int32
@@ -138,11 +139,12 @@ type IO struct {
 	Name string
 	// DType is Invalid for a container (a sequence, map or optional).
 	DType tensor.DType
-	// Type is the type of a container as text ("seq<f32[?]>"); "" for a tensor.
+	// Type is the type of a container as text ("seq<f32[?]>"), or that of a tensor of unknown rank
+	// ("f32[...]"); "" for other tensors.
 	Type string
 	// Optional: the input may be absent, and is then nil in its box.
 	Optional bool
-	// Box is the box of strings and containers. It means nothing for other types.
+	// Box is the box of strings, containers and tensors of unknown rank. It means nothing for other types.
 	Box int32
 	// Shape gives the dimensions as slots. For an input, a slot that is SlotInput of this very
 	// dimension is free; any other is a check.
@@ -156,7 +158,7 @@ type IO struct {
 }
 
 // Boxed reports whether the value lives in a box and not in a buffer.
-func (io *IO) Boxed() bool { return io.DType == tensor.String || io.DType == tensor.Invalid }
+func (io *IO) Boxed() bool { return io.DType == tensor.String || io.Type != "" }
 
 // TypeString gives the type as people read it: "f32[N,3,224,224]".
 func (io *IO) TypeString() string {
