@@ -35,6 +35,7 @@ func families() []map[string]rule {
 	return []map[string]rule{
 		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(), treeRules(),
 		{"LSTM": lowerRNN, "GRU": lowerRNN, "Resize": lowerResize, "MaxPool": lowerPool, "AveragePool": lowerPool, "LpPool": lowerPool, "LRN": lowerLRN},
+		attentionRules(),
 		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "If": lowerIf, "Require": lowerRequire, "Scan": lowerScan},
 	}
 }

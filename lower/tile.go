@@ -91,7 +91,7 @@ func (k *K) reduceK(lo, hi *loop.Value, u int64, a accs, x func(p int, i *loop.V
 				next[p] = a[p]
 				continue
 			}
-			s = k.Broadcast(s, k.Level.Lanes(4))
+			s = k.Broadcast(s, ws[0].Type.Lanes)
 			next[p] = make([]*loop.Value, len(ws))
 			for j := range ws {
 				next[p][j] = k.FMA(s, ws[j], a[p][j])

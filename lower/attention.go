@@ -1,0 +1,337 @@
+package lower
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/plan"
+	"github.com/nnc-go/nnc/runtime/tensor"
+	"github.com/nnc-go/nnc/target"
+)
+
+// attentionRules are attention and what goes with it.
+func attentionRules() map[string]rule {
+	return map[string]rule{"Attention": lowerAttention}
+}
+
+// headView is a tensor of heads in memory: strides of batch, head and position; features are neighbours.
+type headView struct {
+	v       *ir.Value
+	b, h, l ir.Dim
+}
+
+// headViewOf views [B,H,L,D] or [B,L,H*D] of the given heads and head size.
+func headViewOf(v *ir.Value, heads, size ir.Dim) headView {
+	s := Strides(v.Type.Shape)
+	if len(s) == 4 {
+		return headView{v, s[0], s[1], s[2]}
+	}
+	return headView{v, s[0], size, heads.Mul(size)}
+}
+
+// at is the index of a position's first feature.
+func (k *K) headAt(x headView, b, h, l *loop.Value) *loop.Value {
+	return k.Add(k.Add(k.MulDim(b, x.b), k.MulDim(h, x.h)), k.MulDim(l, x.l))
+}
+
+const (
+	attnRows = 4  // queries that share the loads of a key
+	attnKeys = 64 // keys whose scores wait in local memory
+)
+
+// attention is an Attention op on its way to a kernel. Each parallel iteration takes a few queries of one head
+// through all keys they may see, attnKeys at a time: scores, their running maximum and sum, and the weighted sum of
+// values, which is scaled down whenever the maximum grows (the online softmax of M. Milakov and N. Gimelshein, 2018;
+// T. Dao et al., "FlashAttention", 2022). Scores never leave local memory, unless they are an output.
+type attention struct {
+	c                        *Ctx
+	op                       *ir.Op
+	ct                       tensor.DType // what is computed in
+	b, hq, hk, lq, lk, d, dv ir.Dim
+	past                     ir.Dim
+	q, k, v, y, acc          headView
+	panels                   *ir.Value // K in panels of 16 keys by feature, nil if queries come one by one
+	panelsPerHead            ir.Dim
+	mask                     *ir.Value
+	maskStrides              []ir.Dim // by batch, head, query
+	nonpad                   *ir.Value
+	causal                   bool
+	left, right              int64
+	scale, cap               float64
+	qk, wait                 *ir.Value // the output of scores, and the scores that wait for the last sum
+	mode                     int64
+}
+
+func lowerAttention(c *Ctx, op *ir.Op) error {
+	a, err := newAttention(c, op)
+	if err != nil {
+		return err
+	}
+	if err := a.checks(); err != nil {
+		return err
+	}
+	if err := a.state(); err != nil {
+		return err
+	}
+	if err := a.pack(); err != nil {
+		return err
+	}
+	return a.kernel()
+}
+
+func newAttention(c *Ctx, op *ir.Op) (*attention, error) {
+	q, k, v := op.Operands[0], op.Operands[1], op.Operands[2]
+	at := op.Attrs
+	for _, x := range []*ir.Value{q, k, v, op.Operand(4), op.Operand(5)} {
+		if x != nil && (x.Type.Rank() < 3 || !x.Type.DType.IsFloat() || !compiled(x.Type.DType)) {
+			return nil, errDecline
+		}
+	}
+	a := &attention{c: c, op: op, mask: op.Operand(3), nonpad: op.Operand(6), causal: at.Int("is_causal", 0) != 0, left: at.Int("left_window_size", -1),
+		right: at.Int("right_window_size", -1), cap: at.Float("softcap", 0), mode: at.Int("qk_matmul_output_mode", 0), qk: op.Result(3)}
+	// Half floats are computed in f32 whatever softmax_precision is: that is never less exact.
+	a.ct = computeType(q.Type.DType)
+	if a.ct == tensor.F64 || at.Int("softmax_precision", 0) == int64(tensor.F64) {
+		a.ct = tensor.F64
+	}
+	if !loop.MathSupported("Exp", a.ct) || a.cap > 0 && !loop.MathSupported("Tanh", a.ct) {
+		return nil, errDecline
+	}
+	dims := func(v *ir.Value, attr string) (b, h, l, d ir.Dim) {
+		s := v.Type.Shape
+		if len(s) == 4 {
+			return s[0], s[1], s[2], s[3]
+		}
+		n := ir.Const(at.Int(attr, 1))
+		return s[0], n, s[1], s[2].Div(n)
+	}
+	a.b, a.hq, a.lq, a.d = dims(q, "q_num_heads")
+	_, a.hk, a.lk, _ = dims(k, "kv_num_heads")
+	_, _, _, a.dv = dims(v, "kv_num_heads")
+	a.q, a.k, a.v = headViewOf(q, a.hq, a.d), headViewOf(k, a.hk, a.d), headViewOf(v, a.hk, a.dv)
+	if p := op.Operand(4); p != nil {
+		a.past = p.Type.Shape[2]
+	}
+	if a.mask != nil && (a.mask.Type.Rank() < 1 || !compiled(a.mask.Type.DType)) || a.nonpad != nil && (a.nonpad.Type.Rank() != 1 || !isIndex(a.nonpad)) {
+		return nil, errDecline
+	}
+	size := 1.0
+	if a.d.IsConst() {
+		size = float64(a.d.Value())
+	} else if _, ok := at["scale"]; !ok {
+		return nil, errDecline
+	}
+	a.scale = at.Float("scale", 1/math.Sqrt(size))
+	return a, nil
+}
+
+// same emits a check that two dimensions are equal, where that is not known.
+func (c *Ctx) same(op *ir.Op, x, y ir.Dim, what string) error {
+	switch {
+	case x.Equal(y):
+		return nil
+	case x.IsConst() && y.IsConst():
+		return op.Errorf("%s are %v and %v, want the same", what, x, y)
+	}
+	c.addStep(plan.Step{Kind: plan.StepCheck, Name: fmt.Sprintf("%s %q: %s", op.Info.Name, op.Origin.Node, what), A: c.slot(x), B: c.slot(y)})
+	return nil
+}
+
+// checks emits what of the shapes only the run time can tell, and finds how the mask is walked.
+func (a *attention) checks() error {
+	k, v := a.op.Operands[1].Type.Shape, a.op.Operands[2].Type.Shape
+	pos := len(k) - 2 // of the length
+	if len(k) == 3 {
+		pos = 1
+	}
+	vpos := pos + len(v) - len(k)
+	if len(v) == 3 {
+		vpos = 1
+	}
+	type pair struct {
+		x, y ir.Dim
+		what string
+	}
+	pairs := []pair{{a.b, k[0], "the batches of Q and K"}, {a.b, v[0], "the batches of Q and V"}, {k[pos], v[vpos], "the lengths of K and V"}}
+	if len(k) == 4 {
+		pairs = append(pairs, pair{a.d, k[3], "the head sizes of Q and K"})
+	} else {
+		pairs = append(pairs, pair{a.d.Mul(a.hk), k[2], "the sizes of K and of its heads"})
+	}
+	for i, x := range map[int]ir.Dim{4: a.d, 5: a.dv} {
+		if p := a.op.Operand(i); p != nil {
+			s := p.Type.Shape
+			pairs = append(pairs, pair{s[0], a.b, "the batches of Q and the past"}, pair{s[1], a.hk, "the heads of K and the past"},
+				pair{s[2], a.past, "the lengths of past_key and past_value"}, pair{s[3], x, "the head sizes of K or V and the past"})
+		}
+	}
+	if a.nonpad != nil {
+		pairs = append(pairs, pair{a.nonpad.Type.Shape[0], a.b, "the batch and the length of nonpad_kv_seqlen"})
+	}
+	for _, p := range pairs {
+		if err := a.c.same(a.op, p.x, p.y, p.what); err != nil {
+			return err
+		}
+	}
+	return a.walkMask()
+}
+
+// walkMask finds the strides of the mask: 0 where a dimension is 1, which may be known at run time only.
+func (a *attention) walkMask() error {
+	if a.mask == nil {
+		return nil
+	}
+	shape := a.mask.Type.Shape
+	own, want := Strides(shape), []ir.Dim{a.b, a.hq, a.lq}
+	a.maskStrides = make([]ir.Dim, 3)
+	for i, d := range shape[:len(shape)-1] {
+		j := i + 4 - len(shape)
+		switch {
+		case d.Equal(want[j]):
+			a.maskStrides[j] = own[i]
+		case d.Is(1):
+		default:
+			many := d.AddInt(-1).Max(ir.Const(0)).Min(ir.Const(1)) // 0 if d is 1
+			a.maskStrides[j] = own[i].Mul(many)
+			if err := a.c.same(a.op, d, want[j].Mul(many).Add(ir.Const(1).Sub(many)), "the mask's dimension and what it broadcasts to"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// state writes the present keys and values, and has attention read them if there is a past.
+func (a *attention) state() error {
+	for i, x := range []*headView{&a.k, &a.v} {
+		past, out, size := a.op.Operand(4+i), a.op.Result(1+i), a.d
+		if i == 1 {
+			size = a.dv
+		}
+		if past == nil && out == nil {
+			continue
+		}
+		total := a.lk.Add(a.past)
+		if out == nil {
+			out = a.c.Scratch(ir.TensorType(x.v.Type.DType, a.b, a.hk, total, size))
+		}
+		to := Strides([]ir.Dim{a.b, a.hk, total, size})
+		if past != nil {
+			m := &move{dims: []ir.Dim{a.b, a.hk, a.past, size}, from: Strides(past.Type.Shape), to: to}
+			if err := m.emit(a.c, a.op, "attention_past", past, out); err != nil {
+				return err
+			}
+		}
+		m := &move{dims: []ir.Dim{a.b, a.hk, a.lk, size}, from: []ir.Dim{x.b, x.h, x.l, ir.Const(1)}, to: to, toBase: a.past.Mul(size)}
+		if err := m.emit(a.c, a.op, "attention_present", x.v, out); err != nil {
+			return err
+		}
+		if past != nil {
+			*x = headView{out, to[0], to[1], to[2]}
+		}
+	}
+	a.lk = a.lk.Add(a.past)
+	return nil
+}
+
+// rows is how many queries an iteration takes.
+func (a *attention) rows() int64 {
+	if a.lq.IsConst() && a.lq.Value() < attnRows {
+		return 1
+	}
+	return attnRows
+}
+
+// pack emits the step that turns K into panels, unless there are too few queries to pay for it.
+func (a *attention) pack() error {
+	if a.rows() == 1 {
+		return nil
+	}
+	a.panelsPerHead = a.lk.CeilDiv(attnKeys).MulInt(attnKeys / target.Block)
+	heads := a.b.Mul(a.hk)
+	a.panels = a.c.Scratch(ir.TensorType(a.ct, heads, a.panelsPerHead, a.d, ir.Const(target.Block)))
+	par := heads.Mul(a.panelsPerHead).Mul(a.lq.Div(ir.Const(attnRows)).Min(ir.Const(1)))
+	return a.c.Kernel(Step{
+		Op: a.op, Name: "attention_pack", Ins: []*ir.Value{a.k.v}, Outs: []*ir.Value{a.panels}, Par: par, NsPerIter: perChunk(a.d.MulInt(target.Block), 0.5), Bytes: bytesOf(a.panels).MulInt(2),
+		Build: func(k *K) {
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, a.b, a.hk, a.panelsPerHead)
+				key := k.MulInt(co[2], target.Block)
+				from := k.headAt(a.k, co[0], co[1], key)
+				to := k.Mul(i, k.Dim(a.d.MulInt(target.Block)))
+				left := k.MinIdx(k.Sub(k.Dim(a.lk), key), k.Int(target.Block))
+				k.Range(k.Int(0), left, 1, func(j *loop.Value) {
+					row := k.Add(from, k.MulDim(j, a.k.l))
+					k.Range(k.Int(0), k.Dim(a.d), 1, func(d *loop.Value) {
+						k.Store(k.Buf(a.panels), k.Add(k.Add(to, j), k.MulInt(d, target.Block)), k.loadAs(a.k.v, k.Add(row, d), 1, a.ct))
+					})
+				})
+			})
+		},
+	})
+}
+
+// loadAs reads lanes floats of v as type ct.
+func (k *K) loadAs(v *ir.Value, at *loop.Value, lanes int, ct tensor.DType) *loop.Value {
+	return k.Convert(k.fromMemory(k.Load(k.Buf(v), at, lanes), v.Type.DType), ct)
+}
+
+// kernel emits the step that computes.
+func (a *attention) kernel() error {
+	out := a.op.Results[0]
+	if out == nil {
+		out = a.c.Scratch(ir.TensorType(a.q.v.Type.DType, a.b, a.hq, a.lq, a.dv))
+	}
+	a.y = headViewOf(out, a.hq, a.dv)
+	a.acc = a.y
+	ins, outs := []*ir.Value{a.q.v, a.k.v, a.v.v}, []*ir.Value{out}
+	if out.Type.DType != a.ct {
+		a.acc.v = a.c.Scratch(ir.TensorType(a.ct, out.Type.Shape...))
+		outs = append(outs, a.acc.v)
+	}
+	for _, v := range []*ir.Value{a.panels, a.mask, a.nonpad} {
+		if v != nil {
+			ins = append(ins, v)
+		}
+	}
+	if a.qk != nil {
+		outs = append(outs, a.qk)
+		if a.mode == 3 {
+			a.wait = a.c.Scratch(ir.TensorType(a.ct, a.qk.Type.Shape...))
+			outs = append(outs, a.wait)
+		}
+	}
+	rows, ns := a.rows(), float64(chunkNs)
+	if n := a.lk.Mul(a.d.Add(a.dv)); n.IsConst() {
+		ns = 50 + float64(n.Value()*rows)/16
+	}
+	blocks := a.lq.CeilDiv(rows)
+	pairs := a.b.Mul(a.hq).Mul(a.lq).Mul(a.lk)
+	return a.c.Kernel(Step{
+		Op: a.op, Name: "attention", Ins: ins, Outs: outs, Par: a.b.Mul(a.hq).Mul(blocks), NsPerIter: ns,
+		Flops: pairs.Mul(a.d.Add(a.dv)).MulInt(2), Bytes: bytesOf(a.q.v).Add(bytesOf(a.k.v)).Add(bytesOf(a.v.v)).Add(bytesOf(out)),
+		Build: func(k *K) {
+			s := k.Local("scores", a.ct, rows*attnKeys)
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, a.b, a.hq, blocks)
+				first := k.MulInt(co[2], rows)
+				do := func(rows int, q *loop.Value) {
+					(&queries{K: k, a: a, s: s, b: co[0], h: co[1], hk: k.Div(co[1], k.Dim(a.hq.Div(a.hk))), q: q, rows: rows}).emit()
+				}
+				one := func() {
+					k.Range(first, k.MinIdx(k.AddInt(first, rows), k.Dim(a.lq)), 1, func(q *loop.Value) { do(1, q) })
+				}
+				switch {
+				case rows == 1:
+					do(1, first)
+				case a.lq.IsConst() && a.lq.Value()%rows == 0:
+					do(int(rows), first)
+				default:
+					k.choose(k.Cmp(loop.LE, k.AddInt(first, rows), k.Dim(a.lq)), func() { do(int(rows), first) }, one)
+				}
+			})
+		},
+	})
+}
