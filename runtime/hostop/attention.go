@@ -102,7 +102,7 @@ func attentionOf(c *Call) *attention {
 	a.k, a.v = a.k.after(pk, "past_key"), a.v.after(pv, "past_value")
 	check(a.q.b == a.k.b && a.k.b == a.v.b, "batches of %d, %d and %d", a.q.b, a.k.b, a.v.b)
 	check(a.q.d == a.k.d, "heads of size %d and %d", a.q.d, a.k.d)
-	check(a.k.l == a.v.l && a.k.h == a.v.h, "K is %s and V %s", k.TypeString(), v.TypeString())
+	check(a.k.l == a.v.l && a.k.h == a.v.h, "the lengths or heads of K and V differ: %s and %s", k.TypeString(), v.TypeString())
 	check(a.k.h > 0 && a.q.h%a.k.h == 0, "%d heads of Q for %d of K", a.q.h, a.k.h)
 	check(a.left >= -1 && a.right >= -1, "window of %d and %d, want at least -1", a.left, a.right)
 	check(a.mode >= 0 && a.mode <= 3, "qk_matmul_output_mode is %d, want 0 to 3", a.mode)
@@ -124,15 +124,14 @@ func attentionOf(c *Call) *attention {
 	return a
 }
 
-// bias is what is added to a score, -Inf where the mask forbids the key. A mask that is shorter than the
-// keys forbids those that it lacks.
+// bias is what is added to a score, -Inf where the mask forbids the key.
 func (a *attention) bias(b, h, i, j int64) float64 {
 	if a.mask == nil {
 		return 0
 	}
 	s := a.mask.Shape
 	n := len(s)
-	if j >= s[n-1] {
+	if j >= s[n-1] { // outside what is visible
 		return math.Inf(-1)
 	}
 	at, step := j, s[n-1]
@@ -154,13 +153,17 @@ func (a *attention) bias(b, h, i, j int64) float64 {
 	return math.Inf(-1)
 }
 
-// visible is the range of keys that position i of the queries may see, the mask aside.
+// visible is the range of keys that position i of the queries may see, the mask aside; a mask that is shorter
+// than the keys forbids those that it lacks.
 func (a *attention) visible(b, i int64) (lo, hi int64) {
 	p := a.past + i
 	hi = a.k.l
 	if a.nonpad != nil {
 		p = a.nonpad[b] - a.q.l + i
 		hi = min(hi, a.nonpad[b])
+	}
+	if a.mask != nil {
+		hi = min(hi, a.mask.Shape[len(a.mask.Shape)-1])
 	}
 	if a.causal {
 		hi = min(hi, p+1)
