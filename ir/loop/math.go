@@ -7,19 +7,40 @@ import (
 )
 
 // Transcendental functions, expanded into arithmetic so that every backend gives the same answer and
-// no libm is linked. Each works on scalars and vectors of f32. The bounds are for levels with FMA and
-// are held by math_test.go against float64; levels without it may lose one more ULP.
+// no libm is linked. Each works on scalars and vectors of f32 and f64. The bounds are for levels with
+// FMA and are held by math_test.go against package math; levels without it may lose one more ULP.
 //
-// The polynomials for exp, log and tanh are those of Cephes (S. Moshier, "Methods and Programs for
-// Mathematical Functions", 1989), single precision.
+// The f32 polynomials for exp, log and tanh are those of Cephes (S. Moshier, "Methods and Programs for
+// Mathematical Functions", 1989), single precision. The f64 ones, and those of atan and erf, are Chebyshev fits.
 
-// mathFuncs lists the functions and the element types they exist for.
+// mathFuncs lists the functions.
 var mathFuncs = map[string]bool{
-	"Exp": true, "Log": true, "Tanh": true, "Sigmoid": true, "Erf": true, "Sin": true, "Cos": true, "Tan": true, "Pow": true,
+	"Exp": true, "Expm1": true, "Log": true, "Log1p": true, "Tanh": true, "Sigmoid": true, "Softplus": true, "Erf": true, "Pow": true, "Fmod": true,
+	"Sin": true, "Cos": true, "Tan": true, "Asin": true, "Acos": true, "Atan": true,
+	"Sinh": true, "Cosh": true, "Asinh": true, "Acosh": true, "Atanh": true,
 }
 
 // MathSupported reports whether the function exists for element type d.
-func MathSupported(name string, d tensor.DType) bool { return mathFuncs[name] && d == tensor.F32 }
+func MathSupported(name string, d tensor.DType) bool {
+	return mathFuncs[name] && (d == tensor.F32 || d == tensor.F64)
+}
+
+// floatFormat is what the expansions need to know of an element type.
+type floatFormat struct {
+	bits         tensor.DType // the integer type of the same width
+	fraction     int64        // stored bits of the fraction
+	bias         int64        // of the exponent
+	magic        float64      // 1.5 * 2^fraction: adding it rounds to an integer
+	tiny         float64      // below it, x + x^2 rounds to x
+	ln2hi, ln2lo float64      // ln 2 in two parts; products of the first with exponents are exact
+}
+
+var floatFormats = map[tensor.DType]floatFormat{
+	tensor.F32: {tensor.I32, 23, 127, 0x1.8p23, 0x1p-30, 0.693359375, -2.12194440e-4},
+	tensor.F64: {tensor.I64, 52, 1023, 0x1.8p52, 0x1p-60, 0x1.62e42feep-1, 0x1.a39ef35793c76p-33},
+}
+
+func format(x *Value) floatFormat { return floatFormats[x.Type.Elem] }
 
 // poly evaluates a polynomial by Horner's scheme, highest coefficient first.
 func (b *Builder) poly(x *Value, c ...float64) *Value {
@@ -39,213 +60,69 @@ func (b *Builder) clampOrdered(x *Value, lo, hi float64) *Value {
 	return b.Select(b.Cmp(GT, x, h), h, x)
 }
 
-// nearest gives round(x) as a float and as an integer, for |x| < 2^22, by adding and subtracting 1.5*2^23:
-// it has no case that a conversion would leave undefined.
+// nearest gives round(x) as a float and as an integer, for |x| below a quarter of the format's magic number, by adding
+// and subtracting that: it has no case that a conversion would leave undefined.
 func (b *Builder) nearest(x *Value) (f, n *Value) {
-	it := like(x.Type, tensor.I32)
-	magic := b.Float(x.Type, 12582912)
+	fm := format(x)
+	it := like(x.Type, fm.bits)
+	magic := b.Float(x.Type, fm.magic)
 	t := b.Add(x, magic)
 	return b.Sub(t, magic), b.Sub(b.Bitcast(t, it), b.Bitcast(magic, it))
 }
 
-// pow2 is 2^n for -126 <= n <= 127.
-func (b *Builder) pow2(n *Value) *Value {
-	it := n.Type
-	return b.Bitcast(b.Shl(b.Add(n, b.IntOf(it, 127)), b.IntOf(it, 23)), like(it, tensor.F32))
+// pow2 is 2^n in the float format ft for exponents n of normal numbers.
+func (b *Builder) pow2(n *Value, ft Type) *Value {
+	fm := floatFormats[ft.Elem]
+	return b.Bitcast(b.Shl(b.Add(n, b.IntOf(n.Type, fm.bias)), b.IntOf(n.Type, fm.fraction)), ft)
 }
 
-// Exp is e^x within 1 ULP, subnormal results included.
-func (b *Builder) Exp(x *Value) *Value {
-	x = b.clampOrdered(x, -104, 89)
-	f, n := b.nearest(b.Mul(x, b.Float(x.Type, math.Log2E)))
-	r := b.FMA(f, b.Float(x.Type, -0.693359375), x)
-	r = b.FMA(f, b.Float(x.Type, 2.12194440e-4), r)
-	p := b.poly(r, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
-	one := b.Float(x.Type, 1)
-	y := b.Add(b.FMA(p, b.Mul(r, r), r), one)
-	// In two factors, so that 2^128 and results below the normal range come out right.
+// scale is y*2^n in two factors, so that 2^n may leave the range of normal numbers by as much as the range is wide.
+func (b *Builder) scale(y, n *Value) *Value {
 	half := b.Shr(n, b.IntOf(n.Type, 1))
-	return b.Mul(b.Mul(y, b.pow2(half)), b.pow2(b.Sub(n, half)))
-}
-
-// Log is the natural logarithm within 1 ULP: NaN below 0, -Inf at 0.
-func (b *Builder) Log(x *Value) *Value {
-	ft, it := x.Type, like(x.Type, tensor.I32)
-	num := func(v float64) *Value { return b.Float(ft, v) }
-	tiny := b.Cmp(LT, x, num(0x1p-126))
-	xs := b.Select(tiny, b.Mul(x, num(0x1p23)), x)
-	bits := b.Bitcast(xs, it)
-	// The mantissa in [sqrt(1/2), sqrt(2)) and the exponent that goes with it.
-	off := b.IntOf(it, 0x3f3504f3)
-	e := b.Shr(b.Sub(bits, off), b.IntOf(it, 23))
-	m := b.Bitcast(b.Sub(bits, b.Shl(e, b.IntOf(it, 23))), ft)
-	e = b.Add(e, b.Select(tiny, b.IntOf(it, -23), b.IntOf(it, 0)))
-	ef := b.Convert(e, tensor.F32)
-	r := b.Sub(m, num(1))
-	z := b.Mul(r, r)
-	p := b.poly(r, 7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
-		-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1)
-	y := b.Mul(b.Mul(p, r), z)
-	y = b.FMA(ef, num(-2.12194440e-4), y)
-	y = b.FMA(z, num(-0.5), y)
-	y = b.FMA(ef, num(0.693359375), b.Add(r, y))
-	inf := num(math.Inf(1))
-	y = b.Select(b.Cmp(EQ, x, inf), inf, y)
-	y = b.Select(b.Cmp(EQ, x, num(0)), num(math.Inf(-1)), y)
-	return b.Select(b.Cmp(GE, x, num(0)), y, num(math.NaN()))
+	return b.Mul(b.Mul(y, b.pow2(half, y.Type)), b.pow2(b.Sub(n, half), y.Type))
 }
 
 // copySign gives |x| the sign of s.
 func (b *Builder) copySign(x, s *Value) *Value {
-	it := like(x.Type, tensor.I32)
-	sign := b.And(b.Bitcast(s, it), b.IntOf(it, math.MinInt32))
-	mag := b.And(b.Bitcast(x, it), b.IntOf(it, math.MaxInt32))
-	return b.Bitcast(b.Or(mag, sign), x.Type)
+	it := like(x.Type, format(x).bits)
+	top := b.IntOf(it, math.MinInt64>>(64-it.Elem.Bits()))
+	return b.Bitcast(b.Or(b.And(b.Bitcast(x, it), b.Not(top)), b.And(b.Bitcast(s, it), top)), x.Type)
 }
 
-// Tanh is the hyperbolic tangent within 2 ULP.
-func (b *Builder) Tanh(x *Value) *Value {
-	a, one := b.Unary(OpAbs, x), b.Float(x.Type, 1)
-	z := b.Mul(x, x)
-	p := b.poly(z, -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
-	small := b.FMA(b.Mul(p, z), x, x)
-	e := b.Exp(b.Add(a, a))
-	big := b.Sub(one, b.Div(b.Float(x.Type, 2), b.Add(e, one)))
-	return b.Select(b.Cmp(LT, a, b.Float(x.Type, 0.625)), small, b.copySign(big, x))
-}
-
-// Sigmoid is 1/(1+e^-x) within 3 ULP, and within 2^-24 absolutely where that is subnormal.
-func (b *Builder) Sigmoid(x *Value) *Value {
-	one := b.Float(x.Type, 1)
-	return b.Div(one, b.Add(one, b.Exp(b.Neg(x))))
-}
-
-// Erf is the error function within 2 ULP: a polynomial near 0, and beyond 1-exp of a polynomial. The
-// minimax coefficients are N. Juffa's ("Implementation of the error function", public domain).
-func (b *Builder) Erf(x *Value) *Value {
-	a, s, one := b.Unary(OpAbs, x), b.Mul(x, x), b.Float(x.Type, 1)
-	num := func(v float64) *Value { return b.Float(x.Type, v) }
-	t := b.Select(b.Cmp(GT, a, num(4)), num(4), a) // erf(4) rounds to 1
-	r := b.FMA(num(-1.72853470e-5), t, num(3.83197126e-4))
-	u := b.FMA(num(-3.88396438e-3), t, num(2.42546219e-2))
-	r = b.FMA(r, b.Mul(t, t), u)
-	for _, c := range []float64{-1.06777877e-1, -6.34846687e-1, -1.28717512e-1} {
-		r = b.FMA(r, t, num(c))
-	}
-	r = b.FMA(r, t, b.Neg(t))
-	far := b.copySign(b.Sub(one, b.Exp(r)), x)
-	p := b.poly(s, -5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1)
-	near := b.FMA(p, x, x)
-	y := b.Select(b.Cmp(GT, a, num(0.927734375)), far, near)
-	return b.Select(b.Cmp(EQ, x, x), y, x)
-}
-
-// reduceHalfPi gives x - q*pi/2 in f32 with |.| <= pi/4, and q modulo 4 as I64, for |x| < 2^30: the
-// reduction is done in f64.
-func (b *Builder) reduceHalfPi(x *Value) (r, q *Value) {
-	dt, it := like(x.Type, tensor.F64), like(x.Type, tensor.I64)
-	num := func(v float64) *Value { return b.Float(dt, v) }
-	d := b.Convert(x, tensor.F64)
-	magic := num(6755399441055744) // 1.5 * 2^52
-	t := b.Add(b.Mul(d, num(2/math.Pi)), magic)
-	n := b.Sub(t, magic)
-	const hi = 1.57079632673412561417 // the leading 33 bits of pi/2: n*hi is exact
-	d = b.Sub(d, b.Mul(n, num(hi)))
-	d = b.Sub(d, b.Mul(n, num(6.07710050650619224932e-11)))
-	return b.Convert(d, tensor.F32), b.And(b.Bitcast(t, it), b.IntOf(it, 3))
-}
-
-// sinCosPoly gives sin(r) and cos(r) for |r| <= pi/4.
-func (b *Builder) sinCosPoly(r *Value) (sin, cos *Value) {
-	z := b.Mul(r, r)
-	s := b.poly(z, -1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
-	sin = b.FMA(b.Mul(s, z), r, r)
-	c := b.poly(z, 2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
-	cos = b.FMA(b.Mul(z, z), c, b.FMA(z, b.Float(r.Type, -0.5), b.Float(r.Type, 1)))
-	return sin, cos
-}
-
-// quadrant picks sin or cos by q and negates in the lower half.
-func (b *Builder) quadrant(sin, cos, q *Value) *Value {
-	bit := func(n int64) *Value { return b.Cmp(NE, b.And(q, b.IntOf(q.Type, n)), b.IntOf(q.Type, 0)) }
-	y := b.Select(bit(1), cos, sin)
-	return b.Select(bit(2), b.Neg(y), y)
-}
-
-// Sin is the sine within 2 ULP for |x| < 2^30; beyond it the result is in [-1,1] but has no bound.
-func (b *Builder) Sin(x *Value) *Value {
-	r, q := b.reduceHalfPi(x)
-	s, c := b.sinCosPoly(r)
-	return b.quadrant(s, c, q)
-}
-
-// Cos is the cosine, with the bound of Sin.
-func (b *Builder) Cos(x *Value) *Value {
-	r, q := b.reduceHalfPi(x)
-	s, c := b.sinCosPoly(r)
-	return b.quadrant(s, c, b.Add(q, b.IntOf(q.Type, 1)))
-}
-
-// Tan is the tangent within 4 ULP, by Sin and Cos.
-func (b *Builder) Tan(x *Value) *Value {
-	r, q := b.reduceHalfPi(x)
-	s, c := b.sinCosPoly(r)
-	return b.Div(b.quadrant(s, c, q), b.quadrant(s, c, b.Add(q, b.IntOf(q.Type, 1))))
-}
-
-// Pow is x^y within 1 ULP, computed in f64, with the special cases of C99 (annex F.10.4.4).
-func (b *Builder) Pow(x, y *Value) *Value {
-	ft, dt, it := x.Type, like(x.Type, tensor.F64), like(x.Type, tensor.I64)
-	num := func(v float64) *Value { return b.Float(dt, v) }
-	a := b.Unary(OpAbs, x)
-	l := b.log2Wide(a)
-	l = b.Select(b.Cmp(EQ, a, b.Float(ft, 0)), num(-1e300), l)
-	l = b.Select(b.Cmp(EQ, a, b.Float(ft, math.Inf(1))), num(1e300), l)
-	t := b.clampOrdered(b.Mul(b.Convert(y, tensor.F64), l), -160, 160)
-	magic := num(6755399441055744)
-	tm := b.Add(t, magic)
-	f := b.Mul(b.Sub(t, b.Sub(tm, magic)), num(math.Ln2))
-	p := b.poly(f, 1.0/3628800, 1.0/362880, 1.0/40320, 1.0/5040, 1.0/720, 1.0/120, 1.0/24, 1.0/6, 0.5, 1, 1)
-	n := b.Sub(b.Bitcast(tm, it), b.Bitcast(magic, it))
-	scale := b.Bitcast(b.Shl(b.Add(n, b.IntOf(it, 1023)), b.IntOf(it, 52)), dt)
-	r := b.Convert(b.Mul(p, scale), tensor.F32)
-
-	half := b.Mul(y, b.Float(ft, 0.5))
-	whole := b.Cmp(EQ, b.Unary(OpTrunc, y), y)
-	odd := b.And(whole, b.Cmp(NE, b.Unary(OpTrunc, half), half))
-	r = b.Select(odd, b.copySign(r, x), r)
-	neg := b.And(b.Cmp(LT, x, b.Float(ft, 0)), b.Not(whole))
-	neg = b.And(neg, b.Cmp(NE, a, b.Float(ft, math.Inf(1))))
-	r = b.Select(neg, b.Float(ft, math.NaN()), r)
-	r = b.Select(b.Cmp(EQ, x, x), r, x) // a NaN of y is in t and so in r
-	// What is 1 whatever the other operand is:
-	one := b.Float(ft, 1)
-	mone := b.And(b.Cmp(EQ, a, one), b.Cmp(EQ, b.Unary(OpAbs, y), b.Float(ft, math.Inf(1))))
-	fixed := b.Or(b.Or(b.Cmp(EQ, x, one), b.Cmp(EQ, y, b.Float(ft, 0))), mone)
-	return b.Select(fixed, one, r)
-}
-
-// log2Wide is the base-2 logarithm in f64 of positive finite f32 x, with an error below 2^-44.
-func (b *Builder) log2Wide(x *Value) *Value {
-	dt, it := like(x.Type, tensor.F64), like(x.Type, tensor.I64)
-	num := func(v float64) *Value { return b.Float(dt, v) }
-	bits := b.Bitcast(b.Convert(x, tensor.F64), it)
-	// The exponent of the nearest power of two in the sense of [sqrt(1/2), sqrt(2)).
-	shift := b.IntOf(it, 52)
-	e := b.Shr(b.Sub(bits, b.IntOf(it, 0x3fe6a09e667f3bcd)), shift)
-	m := b.Bitcast(b.Sub(bits, b.Shl(e, shift)), dt)
-	s := b.Div(b.Sub(m, num(1)), b.Add(m, num(1)))
-	z := b.Mul(s, s)
-	var c []float64
-	for k := 17; k >= 1; k -= 2 {
-		c = append(c, 2/(math.Ln2*float64(k)))
-	}
-	return b.Add(b.Mul(b.poly(z, c...), s), b.smallToF64(e))
+// keepTiny is y, or x where that is too small for y to differ: y may have lost the sign of zero, or bits of subnormals.
+func (b *Builder) keepTiny(x, y *Value) *Value {
+	return b.Select(b.Cmp(LT, b.Unary(OpAbs, x), b.Float(x.Type, format(x).tiny)), x, y)
 }
 
 // smallToF64 converts |n| < 2^51 by adding 1.5*2^52: vectors of I64 have no conversion before AVX-512.
 func (b *Builder) smallToF64(n *Value) *Value {
 	dt := like(n.Type, tensor.F64)
-	magic := b.Float(dt, 6755399441055744)
+	magic := b.Float(dt, 0x1.8p52)
 	return b.Sub(b.Bitcast(b.Add(n, b.Bitcast(magic, n.Type)), dt), magic)
+}
+
+// twoSum is x+y and what its rounding lost, exactly (D. Knuth, "The Art of Computer Programming", vol. 2, 4.2.2).
+func (b *Builder) twoSum(x, y *Value) (sum, err *Value) {
+	s := b.Add(x, y)
+	t := b.Sub(s, x)
+	return s, b.Add(b.Sub(x, b.Sub(s, t)), b.Sub(y, t))
+}
+
+// twoProd is the f64 product x*y and what its rounding lost: by FMA, or by halves of 26 bits (T. Dekker, "A floating-point
+// technique for extending the available precision", 1971), which wants |x|, |y| < 2^996.
+func (b *Builder) twoProd(x, y *Value) (prod, err *Value) {
+	p := b.Mul(x, y)
+	if b.Level.FMA {
+		return p, b.FMA(x, y, b.Neg(p))
+	}
+	split := func(v *Value) (hi, lo *Value) {
+		t := b.Mul(v, b.Float(v.Type, 0x1p27+1))
+		hi = b.Sub(t, b.Sub(t, v))
+		return hi, b.Sub(v, hi)
+	}
+	xh, xl := split(x)
+	yh, yl := split(y)
+	e := b.Sub(b.Mul(xh, yh), p)
+	e = b.Add(b.Add(e, b.Mul(xh, yl)), b.Mul(xl, yh))
+	return p, b.Add(e, b.Mul(xl, yl))
 }

@@ -2,7 +2,9 @@ package loop
 
 import (
 	"math"
+	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,106 +16,225 @@ import (
 
 var fmaLevel = &target.Level{Name: "test", VecBytes: 64, FMA: true}
 
-// ulps is the distance of got from the exact value in units of the last place of f32.
-func ulps(got float32, want float64) float64 {
-	w := float32(want)
-	switch {
-	case want != want:
-		if got != got {
-			return 0
-		}
-		return math.Inf(1)
-	case math.IsInf(float64(w), 0) || math.IsInf(float64(got), 0):
+// ulps is the distance of got from the exact value in units of the last place of element type d.
+func ulps(d tensor.DType, got float64, want *big.Float) float64 {
+	w, _ := want.Float64()
+	least, above := 0x1p-1074, math.Nextafter(w, math.Inf(1))
+	if d == tensor.F32 {
+		f, _ := want.Float32()
+		w, least, above = float64(f), 0x1p-149, float64(math.Nextafter32(f, float32(math.Inf(1))))
+	}
+	if math.IsInf(w, 0) || math.IsInf(got, 0) || got != got {
 		if got == w {
 			return 0
 		}
 		return math.Inf(1)
 	}
-	unit := math.Max(math.Abs(float64(math.Nextafter32(w, float32(math.Inf(1))))-float64(w)), 0x1p-149)
-	return math.Abs(float64(got)-want) / unit
+	off, _ := bsub(bf(got), want).Float64()
+	return math.Abs(off) / math.Max(math.Abs(above-w), least)
 }
 
-// evalUnary runs f over xs, 16 lanes at a time.
-func evalMath(t *testing.T, f func(b *Builder, x, y *Value) *Value, xs, ys []float32) []float32 {
-	b := NewFunc("math", fmaLevel)
-	in, in2, out := b.Param("x", tensor.F32, 0, false), b.Param("y", tensor.F32, 1, false), b.Param("z", tensor.F32, 2, true)
+// ulpsOf is the same for a reference in f64, which may be NaN.
+func ulpsOf(d tensor.DType, got, want float64) float64 {
+	if want != want {
+		if got != got {
+			return 0
+		}
+		return math.Inf(1)
+	}
+	return ulps(d, got, bf(want))
+}
+
+// evalMath runs f over xs and ys of element type d, 8 lanes at a time.
+func evalMath(t *testing.T, level *target.Level, d tensor.DType, f func(b *Builder, x, y *Value) *Value, xs, ys []float64) []float64 {
+	b := NewFunc("math", level)
+	in, in2, out := b.Param("x", d, 0, false), b.Param("y", d, 1, false), b.Param("z", d, 2, true)
 	b.Parallel(func(i *Value) {
-		at := b.MulInt(i, 16)
-		b.Store(out, at, f(b, b.Load(in, at, 16), b.Load(in2, at, 16)))
+		at := b.MulInt(i, 8)
+		b.Store(out, at, f(b, b.Load(in, at, 8), b.Load(in2, at, 8)))
 	})
 	Simplify(b.F)
 	require.NoError(t, Verify(b.F))
-	for len(xs)%16 != 0 {
-		xs, ys = append(xs, 0), append(ys, 0)
+	n := (len(xs) + 7) / 8 * 8
+	x, y, z := tensor.New(d, int64(n)), tensor.New(d, int64(n)), tensor.New(d, int64(n))
+	for i := range xs {
+		putBits(x.Data[i*d.Size():(i+1)*d.Size()], fromFloat(d, xs[i]))
+		putBits(y.Data[i*d.Size():(i+1)*d.Size()], fromFloat(d, ys[i]))
 	}
-	z := make([]float32, len(xs))
-	require.NoError(t, Eval(b.F, map[int][]byte{0: tensor.AsBytes(xs), 1: tensor.AsBytes(ys), 2: tensor.AsBytes(z)}, nil, 0, int64(len(xs)/16)))
-	return z
+	require.NoError(t, Eval(b.F, map[int][]byte{0: x.Data, 1: y.Data, 2: z.Data}, nil, 0, int64(n/8)))
+	got := make([]float64, len(xs))
+	for i := range got {
+		got[i] = z.At(int64(i))
+	}
+	return got
 }
 
 var special = []float32{0, float32(math.Copysign(0, -1)), 1, -1, 0.5, -0.5, 2, -2, 3, -3, 1e-30, -1e-30, 1e-40, -1e-40, 1e30, -1e30, 88.7, 88.8, -87.4, -103, -104, -150,
 	float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32}
 
+// specials gives those and, for f64, some of its own.
+func specials(d tensor.DType) []float64 {
+	var out []float64
+	for _, x := range special {
+		out = append(out, float64(x))
+	}
+	if d == tensor.F64 {
+		out = append(out, 1e-300, -1e-310, 1e300, -1e300, 708, 709.7, 710.4, -708, -745, -746, math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64)
+	}
+	return out
+}
+
+// unaryMath are the functions of one operand with their bounds in f32 and f64 and the range to test them in. Package math is the
+// reference for f32 and at the ends of domains, bigMath for f64.
+var unaryMath = []struct {
+	name           string
+	f              func(b *Builder, x *Value) *Value
+	want           func(float64) float64
+	bound, bound64 float64
+	lo, hi         float64
+}{
+	{"Exp", (*Builder).Exp, math.Exp, 1, 1, -104, 89},
+	{"Expm1", (*Builder).Expm1, math.Expm1, 2, 2, -10, 89},
+	{"Log", (*Builder).Log, math.Log, 1, 1, 0, 100},
+	{"Log1p", (*Builder).Log1p, math.Log1p, 2, 2, -1, 100},
+	{"Tanh", (*Builder).Tanh, math.Tanh, 2, 3, -10, 10},
+	{"Sigmoid", (*Builder).Sigmoid, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, 3, 3, -80, 30},
+	{"Softplus", (*Builder).Softplus, func(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }, 2, 2, -80, 80},
+	{"Erf", (*Builder).Erf, math.Erf, 2, 2, -5, 5},
+	{"Sin", (*Builder).Sin, math.Sin, 2, 2, -1e4, 1e4},
+	{"Cos", (*Builder).Cos, math.Cos, 2, 2, -1e4, 1e4},
+	{"Tan", (*Builder).Tan, math.Tan, 4, 4, -100, 100},
+	{"SinFar", (*Builder).Sin, math.Sin, 2, 2, -3e13, 3e13},
+	{"CosFar", (*Builder).Cos, math.Cos, 2, 2, -3e13, 3e13},
+	{"Asin", (*Builder).Asin, math.Asin, 4, 4, -1, 1},
+	{"Acos", (*Builder).Acos, math.Acos, 4, 4, -1, 1},
+	{"Atan", (*Builder).Atan, math.Atan, 2, 2, -10, 10},
+	{"Sinh", (*Builder).Sinh, math.Sinh, 3, 3, -90, 90},
+	{"Cosh", (*Builder).Cosh, math.Cosh, 2, 2, -90, 90},
+	{"Asinh", (*Builder).Asinh, math.Asinh, 3, 3, -100, 100},
+	{"Acosh", (*Builder).Acosh, math.Acosh, 3, 3, 1, 100},
+	{"Atanh", (*Builder).Atanh, math.Atanh, 3, 3, -1, 1},
+}
+
 func TestUnaryMathULP(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		f     func(b *Builder, x *Value) *Value
-		want  func(float64) float64
-		bound float64
-		lo    float64
-		hi    float64
-	}{
-		{"Exp", (*Builder).Exp, math.Exp, 1, -104, 89},
-		{"Log", (*Builder).Log, math.Log, 1, 0, 100},
-		{"Tanh", (*Builder).Tanh, math.Tanh, 2, -10, 10},
-		{"Sigmoid", (*Builder).Sigmoid, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, 3, -80, 30},
-		{"Erf", (*Builder).Erf, math.Erf, 2, -5, 5},
-		{"Sin", (*Builder).Sin, math.Sin, 2, -1e4, 1e4},
-		{"Cos", (*Builder).Cos, math.Cos, 2, -1e4, 1e4},
-		{"Tan", (*Builder).Tan, math.Tan, 4, -100, 100},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(1, 2))
-			xs := append([]float32{}, special...)
-			for range 20000 {
-				xs = append(xs, float32(c.lo+(c.hi-c.lo)*r.Float64()), float32(math.Ldexp(r.Float64(), r.IntN(20)-18)))
-			}
-			got := evalMath(t, func(b *Builder, x, _ *Value) *Value { return c.f(b, x) }, xs, make([]float32, len(xs)))
-			worst, at := 0.0, float32(0)
-			for i, x := range xs {
-				if (c.name == "Sin" || c.name == "Cos" || c.name == "Tan") && math.Abs(float64(x)) >= 1<<30 {
-					continue
+	for _, c := range unaryMath {
+		for _, d := range []tensor.DType{tensor.F32, tensor.F64} {
+			t.Run(c.name+"/"+d.String(), func(t *testing.T) {
+				t.Parallel()
+				r := rand.New(rand.NewPCG(1, 2))
+				xs := specials(d)
+				for range map[tensor.DType]int{tensor.F32: 5000, tensor.F64: 200}[d] {
+					xs = append(xs, c.lo+(c.hi-c.lo)*r.Float64(), math.Ldexp(r.Float64(), r.IntN(20)-18), math.Ldexp(r.Float64()-0.5, r.IntN(60)-58))
 				}
-				want := c.want(float64(x))
-				if c.name == "Sigmoid" && want < 0x1p-126 {
-					assert.InDelta(t, want, got[i], 0x1p-24)
-					continue
+				for i, x := range xs {
+					xs[i] = asFloat(d, fromFloat(d, x))
 				}
-				if u := ulps(got[i], want); u > worst {
-					worst, at = u, x
+				bound, least := c.bound, 0x1p-126
+				if d == tensor.F64 {
+					bound, least = c.bound64, 0x1p-1022
 				}
-			}
-			t.Logf("%s: %.3f ULP at %g", c.name, worst, at)
-			assert.LessOrEqual(t, worst, c.bound)
-		})
+				got := evalMath(t, fmaLevel, d, func(b *Builder, x, _ *Value) *Value { return c.f(b, x) }, xs, make([]float64, len(xs)))
+				worst, at := 0.0, 0.0
+				for i, x := range xs {
+					want := c.want(x)
+					switch {
+					case strings.Contains("Sin Cos Tan SinFar CosFar", c.name) && math.Abs(x) >= 1<<45 && !math.IsInf(x, 0):
+						continue
+					case c.name == "Sigmoid" && want < least:
+						assert.InDelta(t, want, got[i], least/4)
+						continue
+					}
+					if x == 0 && want == 0 {
+						require.Equal(t, math.Signbit(want), math.Signbit(got[i]), "sign at %g", x)
+					}
+					u := ulpsOf(d, got[i], want)
+					if d == tensor.F64 && want == want && exactly(c.name, x) {
+						u = ulps(d, got[i], bigFuncs[c.name](bf(x)))
+					}
+					if u > worst {
+						worst, at = u, x
+					}
+				}
+				t.Logf("%.3f ULP at %g", worst, at)
+				assert.LessOrEqual(t, worst, bound)
+			})
+		}
 	}
 }
 
 func TestPowULP(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	var xs, ys []float32
-	for _, x := range special {
-		for _, y := range special {
-			xs, ys = append(xs, x), append(ys, y)
+	for _, d := range []tensor.DType{tensor.F32, tensor.F64} {
+		r := rand.New(rand.NewPCG(1, 2))
+		var xs, ys []float64
+		for _, x := range specials(d) {
+			for _, y := range specials(d) {
+				xs, ys = append(xs, x), append(ys, y)
+			}
+		}
+		for x := 2.0; x < 40; x++ { // exact powers
+			for y := 1.0; math.Pow(x, y) < 1<<53; y++ {
+				xs, ys = append(xs, x), append(ys, y)
+			}
+		}
+		for range map[tensor.DType]int{tensor.F32: 10000, tensor.F64: 500}[d] {
+			xs = append(xs, asFloat(d, fromFloat(d, math.Exp(20*r.Float64()-10))))
+			ys = append(ys, asFloat(d, fromFloat(d, 20*r.Float64()-10)))
+		}
+		got := evalMath(t, fmaLevel, d, (*Builder).Pow, xs, ys)
+		for i := range xs {
+			want, bound := math.Pow(xs[i], ys[i]), 1.0
+			u := ulpsOf(d, got[i], want)
+			if p := xs[i]; d == tensor.F64 && p == math.Trunc(p) && 1 < p && p < 40 && 1 < want && want < 1<<53 && want == math.Trunc(want) {
+				bound = 0
+			} else if d == tensor.F64 && p != 0 && math.Abs(p) != 1 && want != 0 && want-want == 0 && p-p == 0 && ys[i]-ys[i] == 0 {
+				u = ulps(d, math.Copysign(got[i], got[i]*want), bigMath{}.exp(bmul(bf(ys[i]), bigMath{}.log(bf(math.Abs(p))))))
+			}
+			require.LessOrEqual(t, u, bound, "pow(%g, %g) = %g in %v", xs[i], ys[i], got[i], d)
 		}
 	}
-	for range 20000 {
-		xs = append(xs, float32(math.Exp(20*r.Float64()-10)))
-		ys = append(ys, float32(20*r.Float64()-10))
+}
+
+func TestFmod(t *testing.T) {
+	for _, d := range []tensor.DType{tensor.F32, tensor.F64} {
+		r := rand.New(rand.NewPCG(1, 2))
+		var xs, ys []float64
+		for _, x := range specials(d) {
+			for _, y := range specials(d) {
+				xs, ys = append(xs, x), append(ys, y)
+			}
+		}
+		for range 2000 {
+			xs = append(xs, asFloat(d, fromFloat(d, math.Ldexp(r.Float64()-0.5, r.IntN(200)-100))))
+			ys = append(ys, asFloat(d, fromFloat(d, math.Ldexp(r.Float64()-0.5, r.IntN(200)-100))))
+		}
+		got := evalMath(t, fmaLevel, d, (*Builder).Fmod, xs, ys)
+		for i := range xs {
+			want := math.Mod(xs[i], ys[i])
+			same := got[i] == want && math.Signbit(got[i]) == math.Signbit(want) || got[i] != got[i] && want != want
+			require.True(t, same, "fmod(%g, %g) = %g, want %g", xs[i], ys[i], got[i], want)
+		}
 	}
-	got := evalMath(t, (*Builder).Pow, xs, ys)
-	for i := range xs {
-		require.LessOrEqual(t, ulps(got[i], math.Pow(float64(xs[i]), float64(ys[i]))), 1.0, "pow(%g, %g) = %g", xs[i], ys[i], got[i])
+}
+
+// TestMathWithoutFMA: levels without it lose little.
+func TestMathWithoutFMA(t *testing.T) {
+	soft := &target.Level{Name: "soft", VecBytes: 16}
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, c := range unaryMath {
+		for _, d := range []tensor.DType{tensor.F32, tensor.F64} {
+			var xs []float64
+			for range 100 {
+				xs = append(xs, asFloat(d, fromFloat(d, c.lo+(c.hi-c.lo)*r.Float64())))
+			}
+			got := evalMath(t, soft, d, func(b *Builder, x, _ *Value) *Value { return c.f(b, x) }, xs, xs)
+			for i, x := range xs {
+				u := ulpsOf(d, got[i], c.want(x))
+				if d == tensor.F64 && exactly(c.name, x) {
+					u = ulps(d, got[i], bigFuncs[c.name](bf(x)))
+				}
+				require.LessOrEqual(t, u, c.bound64+1, "%s(%g) in %v", c.name, x, d)
+			}
+		}
 	}
 }
 
