@@ -346,10 +346,41 @@ func checkAttention(op *Op, hq, hk, hv, dq, dk Dim) error {
 
 // inferNLL: the loss of each target, or one number.
 func inferNLL(c *InferCtx, op *Op) error {
-	if op.Attrs.Str("reduction", "mean") != "none" {
+	how := op.Attrs.Str("reduction", "mean")
+	if how != "none" && how != "sum" && how != "mean" {
+		return op.Errorf("reduction is %q, want none, sum or mean", how)
+	}
+	if err := c.checkLoss(op); err != nil {
+		return err
+	}
+	if how != "none" {
 		return c.set(op, dtypeOf(op, 0), nil)
 	}
 	return c.like(op, 1, dtypeOf(op, 0))
+}
+
+// checkLoss holds the shapes of scores [N,C,...], targets [N,...] and weights [C] against each other.
+func (c *InferCtx) checkLoss(op *Op) error {
+	if !anyUnranked(op, 0, 1) {
+		x, t := shapeOf(op, 0), shapeOf(op, 1)
+		if err := firstErr(wantRank(op, 0, 2, anyRank), wantRank(op, 1, len(x)-1, len(x)-1)); err != nil {
+			return err
+		}
+		for i, d := range append([]Dim{x[0]}, x[2:]...) {
+			if _, err := unify(op, "a dimension of scores and targets", d, t[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if w := op.Operand(2); w != nil && !anyUnranked(op, 0, 2) {
+		if err := wantRank(op, 2, 1, 1); err != nil {
+			return err
+		}
+		if _, err := unify(op, "the number of classes and of weights", shapeOf(op, 0)[1], w.Type.Shape[0]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func inferSCE(c *InferCtx, op *Op) error {

@@ -27,4 +27,6 @@ var nnFuncs = map[string]hostop.Func{
 	"RMSNormalization":          hostop.RMSNormalization,
 	"Resize":                    hostop.Resize,
 	"RotaryEmbedding":           hostop.RotaryEmbedding,
+	"NegativeLogLikelihoodLoss": hostop.NegativeLogLikelihoodLoss,
+	"SoftmaxCrossEntropyLoss":   hostop.SoftmaxCrossEntropyLoss,
 }
