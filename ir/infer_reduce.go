@@ -18,6 +18,8 @@ func inferReduce(c *InferCtx, op *Op) error {
 		return err
 	case !ok && keep:
 		return c.set(op, t.DType, c.FreshShape(len(t.Shape)))
+	case !ok && c.reducedRank(op) >= 0:
+		return c.set(op, t.DType, c.FreshShape(c.reducedRank(op)))
 	case !ok:
 		return c.unranked(op, t.DType)
 	}
@@ -38,6 +40,17 @@ func inferReduce(c *InferCtx, op *Op) error {
 		}
 	}
 	return nil
+}
+
+// reducedRank is the rank of a reduction by axes of which only the number is known, without keepdims; -1
+// where not even that is.
+func (c *InferCtx) reducedRank(op *Op) int {
+	rank := int64(len(shapeOf(op, 0)))
+	axes := op.Operands[1].Type
+	if !axes.Ranked || len(axes.Shape) != 1 || !axes.Shape[0].IsConst() {
+		return -1
+	}
+	return int(max(rank-axes.Shape[0].c, -1))
 }
 
 var elemReduce = map[string]func(a, b Dim) Dim{

@@ -78,6 +78,9 @@ func (c *InferCtx) Elems(v *Value) ([]Dim, bool) {
 	if e, ok := c.elems[v]; ok {
 		return e, true
 	}
+	if t := v.Type; t.Ranked && len(t.Shape) == 1 && t.Shape[0].Is(0) && t.DType.IsInt() {
+		return nil, true
+	}
 	d := ConstOf(v)
 	if d == nil || len(d.Shape) > 1 || d.Len() > MaxElems {
 		return nil, false

@@ -9,7 +9,12 @@ import (
 
 // bindsSizes lists the ops whose rules learn sizes of their results at run time and bind them
 // themselves (bindDims). Such a rule declines, if it must, before it binds anything.
-var bindsSizes = map[string]bool{"Resize": true}
+var bindsSizes = map[string]bool{
+	"ReduceL1": true, "ReduceL2": true, "ReduceLogSum": true, "ReduceLogSumExp": true, "ReduceMax": true, "ReduceMean": true,
+	"ReduceMin": true, "ReduceProd": true, "ReduceSum": true, "ReduceSumSquare": true,
+	"TopK":   true,
+	"Resize": true,
+}
 
 // unboundIn gives the symbol of d that no step has bound yet, "" if there is none.
 func (c *Ctx) unboundIn(d ir.Dim) string {

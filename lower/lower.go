@@ -274,6 +274,9 @@ func (c *Ctx) op(op *ir.Op) error {
 		return nil
 	}
 	if rule := c.rules[op.Info.Name]; rule != nil && (len(op.Regions) > 0 || !touchesBox(op)) && (len(op.Regions) > 0 || bindsSizes[op.Info.Name] || c.sizesKnown(op)) {
+		if bindsSizes[op.Info.Name] {
+			rule = binding(rule)
+		}
 		mark := c.mark()
 		err := rule(c, op)
 		if !errors.Is(err, errDecline) {

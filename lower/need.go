@@ -12,7 +12,7 @@ var shapeOperands = map[string][]int{
 	"Reshape": {1}, "Expand": {1}, "Slice": {1, 2, 3, 4}, "Pad": {1, 3}, "ConstantOfShape": {0}, "Range": {0, 1, 2},
 	"Resize": {1, 2, 3}, "Tile": {1}, "Squeeze": {1}, "Unsqueeze": {1}, "Split": {1}, "OneHot": {1},
 	"ReduceSum": {1}, "ReduceMean": {1}, "ReduceMax": {1}, "ReduceMin": {1}, "ReduceProd": {1}, "ReduceSumSquare": {1},
-	"ReduceL1": {1}, "ReduceL2": {1}, "ReduceLogSum": {1}, "ReduceLogSumExp": {1},
+	"TopK": {1}, "CumSum": {1}, "CumProd": {1}, "CenterCropPad": {1}, "ReduceL1": {1}, "ReduceL2": {1}, "ReduceLogSum": {1}, "ReduceLogSumExp": {1},
 }
 
 // noData lists the ops whose results follow from the types of their operands.

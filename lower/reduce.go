@@ -9,33 +9,88 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// reduction describes how a Reduce op folds: the neutral element, what is done to each element first,
-// the fold, and what is done to the result given the count.
+// reduction describes how a Reduce op folds: in which type, what is done to each element first, the
+// fold, and what is done to the result given the count.
 type reduction struct {
-	op     loop.Op // OpAdd, OpMul, OpMin, OpMax: fold
-	unit   float64
-	before func(k *K, x *loop.Value) *loop.Value
-	after  func(k *K, x, count *loop.Value) *loop.Value
-	floats bool // floats only
+	op loop.Op // OpAdd, OpMul, OpMin, OpMax: fold
+	// acc gives the type in which elements of type d are folded, the compute type when nil.
+	acc func(d tensor.DType) tensor.DType
+	// before gets the largest element, with shifted, which is taken out first.
+	before  func(k *K, x, top *loop.Value) *loop.Value
+	after   func(k *K, x, count, top *loop.Value) *loop.Value
+	shifted bool
+	bools   bool     // booleans too
+	needs   []string // functions that the type must have
 }
 
 var reductions = map[string]reduction{
 	"ReduceSum":       {op: loop.OpAdd},
-	"ReduceProd":      {op: loop.OpMul, unit: 1},
-	"ReduceMax":       {op: loop.OpMax, unit: math.Inf(-1), floats: true},
-	"ReduceMin":       {op: loop.OpMin, unit: math.Inf(1), floats: true},
-	"ReduceMean":      {op: loop.OpAdd, floats: true, after: func(k *K, x, n *loop.Value) *loop.Value { return k.Div(x, k.Max(n, k.num(n, 1))) }}, // the mean of nothing is 0
-	"ReduceSumSquare": {op: loop.OpAdd, before: func(k *K, x *loop.Value) *loop.Value { return k.Mul(x, x) }},
-	"ReduceL1":        {op: loop.OpAdd, floats: true, before: func(k *K, x *loop.Value) *loop.Value { return k.Unary(loop.OpAbs, x) }},
-	"ReduceL2": {op: loop.OpAdd, floats: true, before: func(k *K, x *loop.Value) *loop.Value { return k.Mul(x, x) },
-		after: func(k *K, x, _ *loop.Value) *loop.Value { return k.Unary(loop.OpSqrt, x) }},
+	"ReduceProd":      {op: loop.OpMul},
+	"ReduceMax":       {op: loop.OpMax, bools: true},
+	"ReduceMin":       {op: loop.OpMin, bools: true},
+	"ReduceMean":      {op: loop.OpAdd, acc: wideInt, after: func(k *K, x, n, _ *loop.Value) *loop.Value { return k.Div(x, k.Max(n, k.num(n, 1))) }}, // the mean of nothing is 0
+	"ReduceSumSquare": {op: loop.OpAdd, before: squared},
+	"ReduceL1": {op: loop.OpAdd, before: func(k *K, x, _ *loop.Value) *loop.Value {
+		if x.Type.Elem.Class() == tensor.ClassUint {
+			return x
+		}
+		return k.Unary(loop.OpAbs, x)
+	}},
+	"ReduceL2":     {op: loop.OpAdd, acc: float, before: squared, after: func(k *K, x, _, _ *loop.Value) *loop.Value { return k.Unary(loop.OpSqrt, x) }},
+	"ReduceLogSum": {op: loop.OpAdd, acc: float, needs: []string{"Log"}, after: func(k *K, x, _, _ *loop.Value) *loop.Value { return k.Log(x) }},
+	"ReduceLogSumExp": {op: loop.OpAdd, acc: float, needs: []string{"Exp", "Log"}, shifted: true,
+		before: func(k *K, x, top *loop.Value) *loop.Value { return k.Exp(k.Sub(x, k.Broadcast(top, x.Type.Lanes))) },
+		after:  func(k *K, x, _, top *loop.Value) *loop.Value { return k.Add(k.Log(x), top) }},
+}
+
+func squared(k *K, x, _ *loop.Value) *loop.Value { return k.Mul(x, x) }
+
+// wideInt is the type for sums of integers that must not wrap before they are divided.
+func wideInt(d tensor.DType) tensor.DType {
+	switch d.Class() {
+	case tensor.ClassInt:
+		return tensor.I64
+	case tensor.ClassUint:
+		return tensor.U64
+	}
+	return computeType(d)
+}
+
+// float is the type for what integers have no arithmetic for.
+func float(d tensor.DType) tensor.DType {
+	if d.IsFloat() {
+		return computeType(d)
+	}
+	return tensor.F64
+}
+
+// identity is what a fold begins with: the result over nothing.
+func (k *K) identity(op loop.Op, t loop.Type) *loop.Value {
+	bits := t.Elem.Bits()
+	switch {
+	case op == loop.OpAdd:
+		return k.Bits(t, 0)
+	case op == loop.OpMul:
+		return k.num(&loop.Value{Type: t}, 1)
+	case t.Elem.IsFloat() && op == loop.OpMax:
+		return k.Float(t, math.Inf(-1))
+	case t.Elem.IsFloat():
+		return k.Float(t, math.Inf(1))
+	case t.Elem.Class() == tensor.ClassInt && op == loop.OpMax:
+		return k.IntOf(t, math.MinInt64>>(64-bits))
+	case t.Elem.Class() == tensor.ClassInt:
+		return k.IntOf(t, math.MaxInt64>>(64-bits))
+	case op == loop.OpMax:
+		return k.IntOf(t, 0)
+	}
+	return k.IntOf(t, -1)
 }
 
 // reduceOps maps a fold to its reduction of lanes.
 var reduceOps = map[loop.Op]loop.Op{loop.OpAdd: loop.OpReduceAdd, loop.OpMul: loop.OpReduceMul, loop.OpMin: loop.OpReduceMin, loop.OpMax: loop.OpReduceMax}
 
 func reduceRules() map[string]rule {
-	m := map[string]rule{"Softmax": lowerSoftmax, "LogSoftmax": lowerSoftmax, "LayerNormalization": lowerLayerNorm, "GlobalAveragePool": lowerGlobalPool, "GlobalMaxPool": lowerGlobalPool}
+	m := map[string]rule{"Softmax": lowerSoftmax, "LogSoftmax": lowerSoftmax, "Hardmax": lowerHardmax, "LayerNormalization": lowerLayerNorm, "GlobalAveragePool": lowerGlobalPool, "GlobalMaxPool": lowerGlobalPool}
 	for name := range reductions {
 		m[name] = lowerReduce
 	}
@@ -54,7 +109,7 @@ func (k *K) fold(op loop.Op, x, y *loop.Value) *loop.Value {
 	return k.Max(x, y)
 }
 
-// reduceAxes gives the axes of a Reduce op in order; all of them when none are given.
+// reduceAxes gives the axes of a Reduce op in order, where they are known; all of them when none are given.
 func (c *Ctx) reduceAxes(op *ir.Op) ([]int, bool) {
 	rank := op.Operands[0].Type.Rank()
 	var axes []int64
@@ -68,10 +123,7 @@ func (c *Ctx) reduceAxes(op *ir.Op) ([]int, bool) {
 	for _, a := range axes {
 		out = append(out, axisOf(a, rank))
 	}
-	if len(axes) == 0 {
-		if op.Attrs.Int("noop_with_empty_axes", 0) != 0 {
-			return nil, false
-		}
+	if len(axes) == 0 && op.Attrs.Int("noop_with_empty_axes", 0) == 0 {
 		for i := range rank {
 			out = append(out, i)
 		}
@@ -81,15 +133,118 @@ func (c *Ctx) reduceAxes(op *ir.Op) ([]int, bool) {
 }
 
 func lowerReduce(c *Ctx, op *ir.Op) error {
-	x := op.Operands[0]
-	if x.Type.Rank() < 0 {
+	x, rd := op.Operands[0], reductions[op.Info.Name]
+	if x.Type.Rank() < 0 || !rd.can(x.Type.DType) || op.Results[0].Type.DType != x.Type.DType {
 		return errDecline
 	}
 	axes, ok := c.reduceAxes(op)
 	if !ok {
+		kept, red, err := c.learnAxes(op)
+		if err != nil {
+			return err
+		}
+		return c.reduce(op, x, op.Results[0], kept, red, rd)
+	}
+	if !c.sizesKnown(op) {
 		return errDecline
 	}
-	return c.reduce(op, x, op.Results[0], axes, reductions[op.Info.Name])
+	kept, red := splitAxes(x, axes)
+	return c.reduce(op, x, op.Results[0], kept, red, rd)
+}
+
+// can reports whether the reduction can be compiled for elements of type d.
+func (rd *reduction) can(d tensor.DType) bool {
+	if !compiled(d) || d == tensor.Bool && !rd.bools {
+		return false
+	}
+	for _, f := range rd.needs {
+		if !loop.MathSupported(f, rd.accType(d)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (rd *reduction) accType(d tensor.DType) tensor.DType {
+	switch {
+	case d == tensor.Bool:
+		return tensor.U8 // as it is stored
+	case rd.acc != nil:
+		return rd.acc(d)
+	}
+	return computeType(d)
+}
+
+// learnAxes reads axes at run time: a symbol for each dimension says whether it is reduced, and has it on
+// one side of the nest with its size, on the other with 1.
+func (c *Ctx) learnAxes(op *ir.Op) (kept, red nest, err error) {
+	x, axes, out := op.Operands[0], op.Operands[1], op.Results[0]
+	rank := x.Type.Rank()
+	if axes.Type.Rank() != 1 || !isIndex(axes) {
+		return kept, red, errDecline
+	}
+	n := axes.Type.Shape[0]
+	keep, noop := op.Attrs.Int("keepdims", 1) != 0, op.Attrs.Int("noop_with_empty_axes", 0) != 0
+	masks := c.newSyms(rank)
+	err = c.learn(learning{op: op, ins: []*ir.Value{axes}, dims: append(slices.Clone(masks), out.Type.Shape...), fault: "an axis is out of range or given twice",
+		build: func(k *K) ([]*loop.Value, *loop.Value) {
+			init := make([]*loop.Value, rank+1) // how often each axis is named, faults
+			for i := range init {
+				init[i] = k.Int(0)
+			}
+			got := k.For(k.Int(0), k.Dim(n), 1, init, func(i *loop.Value, a []*loop.Value) []*loop.Value {
+				axis, bad := k.axisParam(axes, i, rank)
+				next := []*loop.Value{}
+				for d := range rank {
+					next = append(next, k.Add(a[d], k.flag(k.Cmp(loop.EQ, axis, k.Int(int64(d))))))
+				}
+				return append(next, k.Add(a[rank], bad))
+			})
+			faults := got[rank]
+			none := k.Cmp(loop.EQ, k.Dim(n), k.Int(0))
+			var m []*loop.Value
+			for d := range rank {
+				faults = k.Add(faults, k.flag(k.Cmp(loop.GT, got[d], k.Int(1))))
+				v := got[d]
+				if !noop {
+					v = k.Select(none, k.Int(1), v)
+				}
+				m = append(m, v)
+			}
+			return append(m, k.reducedSizes(x.Type.Shape, m, keep, len(out.Type.Shape))...), faults
+		}})
+	if err != nil {
+		return kept, red, err
+	}
+	st := Strides(x.Type.Shape)
+	for i, d := range x.Type.Shape {
+		less := d.AddInt(-1).Mul(masks[i]) // what the size of a reduced dimension is above 1
+		kept.add(d.Sub(less), st[i])
+		red.add(less.AddInt(1), st[i])
+	}
+	return kept, red, nil
+}
+
+// reducedSizes are the sizes of the result, of n dimensions, when those of shape that m marks are reduced.
+func (k *K) reducedSizes(shape []ir.Dim, m []*loop.Value, keep bool, n int) []*loop.Value {
+	out := make([]*loop.Value, n)
+	for i := range out {
+		out[i] = k.Int(1)
+	}
+	at := k.Int(0)
+	for d, size := range shape {
+		is := k.Cmp(loop.NE, m[d], k.Int(0))
+		if keep {
+			out[d] = k.Select(is, k.Int(1), k.Dim(size))
+			continue
+		}
+		for j := range out {
+			here := k.And(k.Not(is), k.Cmp(loop.EQ, at, k.Int(int64(j))))
+			out[j] = k.Select(here, k.Dim(size), out[j])
+		}
+		at = k.Add(at, k.Select(is, k.Int(0), k.Int(1)))
+	}
+	return out
 }
 
 func lowerGlobalPool(c *Ctx, op *ir.Op) error {
@@ -105,7 +260,12 @@ func lowerGlobalPool(c *Ctx, op *ir.Op) error {
 	for i := 2; i < x.Type.Rank(); i++ {
 		axes = append(axes, i)
 	}
-	return c.reduce(op, x, op.Results[0], axes, reductions[name])
+	rd := reductions[name]
+	if !rd.can(x.Type.DType) {
+		return errDecline
+	}
+	kept, red := splitAxes(x, axes)
+	return c.reduce(op, x, op.Results[0], kept, red, rd)
 }
 
 // nest is a list of dimensions with the strides by which a tensor is walked over them.
@@ -143,14 +303,9 @@ func splitAxes(x *ir.Value, axes []int) (kept, red nest) {
 	return kept, red
 }
 
-// reduce emits a reduction of x over axes. The vector runs along the innermost kept dimension if that
-// is contiguous, else along the innermost reduced one.
-func (c *Ctx) reduce(op *ir.Op, x, out *ir.Value, axes []int, rd reduction) error {
-	ct := computeType(x.Type.DType)
-	if !compiled(ct) || ct == tensor.Bool || rd.floats && !ct.IsFloat() || out.Type.DType != x.Type.DType {
-		return errDecline
-	}
-	kept, red := splitAxes(x, axes)
+// reduce emits a reduction of x. The vector runs along the innermost kept dimension if that is
+// contiguous, else along the innermost reduced one.
+func (c *Ctx) reduce(op *ir.Op, x, out *ir.Value, kept, red nest, rd reduction) error {
 	_, ks := kept.last()
 	across := ks.Is(1) // vector along a kept dimension
 	count := ir.Product(red.dims)
@@ -166,31 +321,70 @@ func (c *Ctx) reduce(op *ir.Op, x, out *ir.Value, axes []int, rd reduction) erro
 	return c.Kernel(Step{
 		Op: op, Name: "reduce", Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: par, NsPerIter: ns, Flops: ir.Product(x.Type.Shape), Bytes: bytesOf(x),
 		Build: func(k *K) {
+			f := &folding{K: k, x: x, red: &red, rd: rd, acc: rd.accType(x.Type.DType)}
 			k.Parallel(func(i *loop.Value) {
 				n := len(kept.dims)
 				if across {
 					n--
 				}
 				base := k.nestBase(i, &nest{kept.dims[:n], kept.strides[:n]})
-				emit := func(at, from *loop.Value, lanes int, inner bool) {
-					r := k.reduceNest(x, from, &red, rd, ct, lanes, inner)
-					if rd.after != nil {
-						r = rd.after(k, r, k.Broadcast(k.Convert(k.Dim(count), ct), lanes))
-					}
-					k.Store(k.Buf(out), at, k.toMemory(r, out.Type.DType))
-				}
 				if !across {
 					_, rs := red.last()
-					emit(i, base, 1, rs.Is(1))
+					k.Store(k.Buf(out), i, f.result(base, count, 1, rs.Is(1)))
 					return
 				}
 				row := k.MulDim(i, width)
 				k.vectorLoop(k.Int(0), k.Dim(width), k.Level.Lanes(4), func(e *loop.Value, lanes int) {
-					emit(k.Add(row, e), k.Add(base, e), lanes, false)
+					k.Store(k.Buf(out), k.Add(row, e), f.result(k.Add(base, e), count, lanes, false))
 				})
 			})
 		},
 	})
+}
+
+// folding is a reduction in a kernel.
+type folding struct {
+	*K
+	x   *ir.Value
+	red *nest
+	rd  reduction
+	acc tensor.DType
+}
+
+// result folds from base on and gives what is stored.
+func (f *folding) result(base *loop.Value, count ir.Dim, lanes int, inner bool) *loop.Value {
+	var top *loop.Value
+	if f.rd.shifted {
+		top = f.fold(loop.OpMax, base, lanes, inner, nil)
+		// Infinities and NaN are found again in the sum.
+		finite := f.Cmp(loop.LT, f.Unary(loop.OpAbs, top), f.Float(top.Type, math.Inf(1)))
+		top = f.Select(finite, top, f.Float(top.Type, 0))
+	}
+	r := f.fold(f.rd.op, base, lanes, inner, func(v *loop.Value) *loop.Value {
+		if f.rd.before == nil {
+			return v
+		}
+		return f.rd.before(f.K, v, top)
+	})
+	if f.rd.after != nil {
+		r = f.rd.after(f.K, r, f.Broadcast(f.Convert(f.Dim(count), f.acc), lanes), top)
+	}
+	switch d := f.x.Type.DType; {
+	case d == tensor.Bool:
+		return f.And(r, f.IntOf(r.Type, 1)) // the minimum of nothing is not 255
+	case f.acc.IsFloat() && !d.IsFloat():
+		return f.CastTo(r, d)
+	default:
+		return f.toMemory(f.Convert(r, computeType(d)), d)
+	}
+}
+
+func (f *folding) load(at *loop.Value, lanes int) *loop.Value {
+	v := f.Load(f.Buf(f.x), at, lanes)
+	if d := f.x.Type.DType; d != tensor.Bool {
+		v = f.fromMemory(v, d)
+	}
+	return f.Convert(v, f.acc)
 }
 
 // reduceLanes is how many partial results a reduction along contiguous elements keeps: one, in the
@@ -214,42 +408,42 @@ func (k *K) nestBase(i *loop.Value, n *nest) *loop.Value {
 	return base
 }
 
-// reduceNest folds over all dimensions of red from base on. With inner, the innermost dimension is
-// contiguous and folded by vectors, whose lanes are combined at the end; else every fold is on lanes
-// that are neighbours in memory.
-func (k *K) reduceNest(x *ir.Value, base *loop.Value, red *nest, rd reduction, ct tensor.DType, lanes int, inner bool) *loop.Value {
-	unit := func(n int) *loop.Value { return k.num(&loop.Value{Type: loop.Vec(ct, n)}, rd.unit) }
+// fold folds what each makes of the elements over all dimensions of red from base on. With inner, the innermost
+// dimension is contiguous and folded by vectors, whose lanes are combined at the end; else every fold is
+// on lanes that are neighbours in memory.
+func (f *folding) fold(op loop.Op, base *loop.Value, lanes int, inner bool, each func(v *loop.Value) *loop.Value) *loop.Value {
 	load := func(at *loop.Value, n int) *loop.Value {
-		v := k.fromMemory(k.Load(k.Buf(x), at, n), x.Type.DType)
-		if rd.before != nil {
-			v = rd.before(k, v)
+		if v := f.load(at, n); each == nil {
+			return v
+		} else {
+			return each(v)
 		}
-		return v
 	}
-	wide := k.reduceLanes()
+	unit := func(n int) *loop.Value { return f.identity(op, loop.Vec(f.acc, n)) }
+	wide := f.reduceLanes()
 	var walk func(d int, base *loop.Value, acc []*loop.Value) []*loop.Value
 	walk = func(d int, base *loop.Value, acc []*loop.Value) []*loop.Value {
-		if d == len(red.dims) {
-			return []*loop.Value{k.fold(rd.op, acc[0], load(base, lanes))}
+		if d == len(f.red.dims) {
+			return []*loop.Value{f.K.fold(op, acc[0], load(base, lanes))}
 		}
-		n := k.Dim(red.dims[d])
-		if inner && d == len(red.dims)-1 {
-			mid := k.MulInt(k.Div(n, k.Int(int64(wide))), int64(wide))
-			v := k.For(k.Int(0), mid, int64(wide), acc[:1], func(e *loop.Value, a []*loop.Value) []*loop.Value {
-				return []*loop.Value{k.fold(rd.op, a[0], load(k.Add(base, e), wide))}
+		n := f.Dim(f.red.dims[d])
+		if inner && d == len(f.red.dims)-1 {
+			mid := f.MulInt(f.Div(n, f.Int(int64(wide))), int64(wide))
+			v := f.For(f.Int(0), mid, int64(wide), acc[:1], func(e *loop.Value, a []*loop.Value) []*loop.Value {
+				return []*loop.Value{f.K.fold(op, a[0], load(f.Add(base, e), wide))}
 			})
-			s := k.For(mid, n, 1, acc[1:], func(e *loop.Value, a []*loop.Value) []*loop.Value {
-				return []*loop.Value{k.fold(rd.op, a[0], load(k.Add(base, e), 1))}
+			s := f.For(mid, n, 1, acc[1:], func(e *loop.Value, a []*loop.Value) []*loop.Value {
+				return []*loop.Value{f.K.fold(op, a[0], load(f.Add(base, e), 1))}
 			})
 			return []*loop.Value{v[0], s[0]}
 		}
-		return k.For(k.Int(0), n, 1, acc, func(e *loop.Value, a []*loop.Value) []*loop.Value {
-			return walk(d+1, k.Add(base, k.MulDim(e, red.strides[d])), a)
+		return f.For(f.Int(0), n, 1, acc, func(e *loop.Value, a []*loop.Value) []*loop.Value {
+			return walk(d+1, f.Add(base, f.MulDim(e, f.red.strides[d])), a)
 		})
 	}
 	if inner {
 		r := walk(0, base, []*loop.Value{unit(wide), unit(1)})
-		return k.fold(rd.op, k.Reduce(reduceOps[rd.op], r[0]), r[1])
+		return f.K.fold(op, f.Reduce(reduceOps[op], r[0]), r[1])
 	}
 	return walk(0, base, []*loop.Value{unit(lanes)})[0]
 }
@@ -258,18 +452,15 @@ func (k *K) reduceNest(x *ir.Value, base *loop.Value, red *nest, rd reduction, c
 // what is below it, the quotient. Rows of all -inf give NaN, as the definition does.
 func lowerSoftmax(c *Ctx, op *ir.Op) error {
 	x, out := op.Operands[0], op.Results[0]
-	if !isHalfOrFloat(x.Type.DType) || x.Type.Rank() < 1 {
+	logs := op.Info.Name == "LogSoftmax"
+	if ct := computeType(x.Type.DType); !loop.MathSupported("Exp", ct) || logs && !loop.MathSupported("Log", ct) || x.Type.Rank() < 0 {
 		return errDecline
 	}
-	axis := axisOf(op.Attrs.Int("axis", -1), x.Type.Rank())
-	n := x.Type.Shape[axis]
-	inner := ir.Product(x.Type.Shape[axis+1:])
-	outer := ir.Product(x.Type.Shape[:axis])
+	outer, n, inner := axisOr1(x.Type.Shape, op.Attrs.Int("axis", -1))
 	ns := 500.0
 	if n.IsConst() {
 		ns = 20 + float64(n.Value())
 	}
-	logs := op.Info.Name == "LogSoftmax"
 	par := outer
 	if !inner.Is(1) {
 		par = outer.Mul(inner)
@@ -304,10 +495,11 @@ type softmaxRow struct {
 func (s *softmaxRow) each(op loop.Op, unit float64, f func(at *loop.Value, lanes int) *loop.Value) *loop.Value {
 	w := s.reduceLanes()
 	mid := s.Int(0)
-	acc := s.Float(loop.Scalar(tensor.F32), unit)
+	ct := computeType(s.x.Type.DType)
+	acc := s.Float(loop.Scalar(ct), unit)
 	if s.stride.Is(1) {
 		mid = s.MulInt(s.Div(s.n, s.Int(int64(w))), int64(w))
-		v := s.For(s.Int(0), mid, int64(w), []*loop.Value{s.Float(loop.Vec(tensor.F32, w), unit)}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
+		v := s.For(s.Int(0), mid, int64(w), []*loop.Value{s.Float(loop.Vec(ct, w), unit)}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
 			return []*loop.Value{s.fold(op, a[0], f(s.Add(s.base, e), w))}
 		})
 		acc = s.Reduce(reduceOps[op], v[0])
@@ -326,8 +518,8 @@ func (s *softmaxRow) load(at *loop.Value, lanes int) *loop.Value {
 
 func (s *softmaxRow) emit() {
 	top := s.each(loop.OpMax, math.Inf(-1), s.load)
-	// With f32 results the exponentials wait in the result; narrower ones are computed twice.
-	keep := !s.logs && s.out.Type.DType == tensor.F32
+	// Exponentials wait in the result; for narrower ones they are computed twice.
+	keep := !s.logs && s.out.Type.DType.Size() >= 4
 	sum := s.each(loop.OpAdd, 0, func(at *loop.Value, lanes int) *loop.Value {
 		e := s.Exp(s.Sub(s.load(at, lanes), s.Broadcast(top, lanes)))
 		if keep {

@@ -10,7 +10,17 @@ import (
 
 // selectRules are ops that compare positions or values along an axis.
 func selectRules() map[string]rule {
-	return map[string]rule{"ArgMax": lowerArg, "ArgMin": lowerArg, "OneHot": lowerOneHot, "CumSum": lowerCumSum, "Trilu": lowerTrilu}
+	return map[string]rule{"ArgMax": lowerArg, "ArgMin": lowerArg, "OneHot": lowerOneHot, "CumSum": lowerCumulate, "CumProd": lowerCumulate, "TopK": lowerTopK, "Trilu": lowerTrilu}
+}
+
+// axisOr1 gives the size of an axis and the products of the dimensions before and after it; a scalar has one of size 1.
+func axisOr1(shape []ir.Dim, axis int64) (outer, n, inner ir.Dim) {
+	if len(shape) == 0 {
+		return ir.Const(1), ir.Const(1), ir.Const(1)
+	}
+	a := axisOf(axis, len(shape))
+	outer, inner = around(shape, a)
+	return outer, shape[a], inner
 }
 
 // around gives the products of the dimensions before and after an axis.
@@ -101,36 +111,78 @@ func (s *argSearch) row(base, n *loop.Value) *loop.Value {
 	})[1]
 }
 
+// along searches each lane of an axis: put gets the best index for the lanes that begin at inner index e (an
+// index value) of outer index o.
+func (s *argSearch) along(i *loop.Value, outer, n, inner ir.Dim, put func(o, e *loop.Value, lanes int, best *loop.Value)) {
+	if inner.Is(1) {
+		put(i, s.Int(0), 1, s.row(s.MulDim(i, n), s.Dim(n)))
+		return
+	}
+	chunk, chunks := chunked(inner)
+	co := s.Unflatten(i, outer, chunks)
+	lo, hi := s.chunkRange(co[1], chunk, inner)
+	s.vectorLoop(lo, hi, s.Level.Lanes(4), func(e *loop.Value, lanes int) {
+		init := []*loop.Value{s.worst(loop.Vec(computeType(s.x.Type.DType), lanes)), s.IntOf(loop.Vec(tensor.I64, lanes), 0)}
+		base := s.Add(s.MulDim(co[0], n.Mul(inner)), e)
+		best := s.For(s.Int(0), s.Dim(n), 1, init, func(j *loop.Value, a []*loop.Value) []*loop.Value {
+			return s.take(a, s.load(s.Add(base, s.MulDim(j, inner)), lanes), s.Broadcast(j, lanes))
+		})
+		put(co[0], e, lanes, best[1])
+	})
+}
+
 func lowerArg(c *Ctx, op *ir.Op) error {
 	x, out := op.Operands[0], op.Results[0]
-	if x.Type.Rank() < 1 || !compiled(x.Type.DType) || x.Type.DType == tensor.Bool {
+	if x.Type.Rank() < 0 || !compiled(x.Type.DType) || x.Type.DType == tensor.Bool {
 		return errDecline
 	}
-	axis := axisOf(op.Attrs.Int("axis", 0), x.Type.Rank())
-	n := x.Type.Shape[axis]
+	outer, n, inner := axisOr1(x.Type.Shape, op.Attrs.Int("axis", 0))
 	if err := c.checkSize(op, n, 1, "the axis"); err != nil {
 		return err
 	}
-	outer, inner := around(x.Type.Shape, axis)
 	chunk, chunks := chunked(inner)
 	return c.Kernel(Step{
 		Op: op, Name: "arg", Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: outer.Mul(chunks), NsPerIter: perChunk(n.Mul(chunk), 0.3), Bytes: bytesOf(x),
 		Build: func(k *K) {
 			s := &argSearch{K: k, x: x, min: op.Info.Name == "ArgMin", last: op.Attrs.Int("select_last_index", 0) != 0}
 			k.Parallel(func(i *loop.Value) {
-				if inner.Is(1) {
-					k.Store(k.Buf(out), i, s.row(k.MulDim(i, n), k.Dim(n)))
-					return
-				}
-				co := k.Unflatten(i, outer, chunks)
-				lo, hi := k.chunkRange(co[1], chunk, inner)
-				k.vectorLoop(lo, hi, k.Level.Lanes(4), func(e *loop.Value, lanes int) {
-					init := []*loop.Value{s.worst(loop.Vec(computeType(x.Type.DType), lanes)), k.IntOf(loop.Vec(tensor.I64, lanes), 0)}
-					base := k.Add(k.MulDim(co[0], n.Mul(inner)), e)
-					best := k.For(k.Int(0), k.Dim(n), 1, init, func(j *loop.Value, a []*loop.Value) []*loop.Value {
-						return s.take(a, s.load(k.Add(base, k.MulDim(j, inner)), lanes), k.Broadcast(j, lanes))
+				s.along(i, outer, n, inner, func(o, e *loop.Value, _ int, best *loop.Value) {
+					k.Store(k.Buf(out), k.Add(k.MulDim(o, inner), e), best)
+				})
+			})
+		},
+	})
+}
+
+// lowerHardmax compiles Hardmax: 1 at the first maximum of each lane.
+func lowerHardmax(c *Ctx, op *ir.Op) error {
+	x, out := op.Operands[0], op.Results[0]
+	d := x.Type.DType
+	if x.Type.Rank() < 0 || !compiled(d) || !d.IsFloat() {
+		return errDecline
+	}
+	outer, n, inner := axisOr1(x.Type.Shape, op.Attrs.Int("axis", -1))
+	chunk, chunks := chunked(inner)
+	return c.Kernel(Step{
+		Op: op, Name: "hardmax", Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: outer.Mul(chunks), NsPerIter: perChunk(n.Mul(chunk), 0.5), Bytes: bytesOf(x).MulInt(2),
+		Build: func(k *K) {
+			s := &argSearch{K: k, x: x}
+			one := func(hit *loop.Value) *loop.Value {
+				t := loop.Vec(computeType(d), hit.Type.Lanes)
+				return k.toMemory(k.Select(hit, k.Float(t, 1), k.Float(t, 0)), d)
+			}
+			k.Parallel(func(i *loop.Value) {
+				s.along(i, outer, n, inner, func(o, e *loop.Value, lanes int, best *loop.Value) {
+					base := k.Add(k.MulDim(o, n.Mul(inner)), e)
+					if inner.Is(1) {
+						k.vectorLoop(k.Int(0), k.Dim(n), k.Level.Lanes(4), func(j *loop.Value, lanes int) {
+							k.Store(k.Buf(out), k.Add(base, j), one(k.Cmp(loop.EQ, k.Add(k.Broadcast(j, lanes), k.steps(lanes)), k.Broadcast(best, lanes))))
+						})
+						return
+					}
+					k.Range(k.Int(0), k.Dim(n), 1, func(j *loop.Value) {
+						k.Store(k.Buf(out), k.Add(base, k.MulDim(j, inner)), one(k.Cmp(loop.EQ, k.Broadcast(j, lanes), best)))
 					})
-					k.Store(k.Buf(out), k.Add(k.MulDim(co[0], inner), e), best[1])
 				})
 			})
 		},
@@ -176,50 +228,6 @@ func lowerOneHot(c *Ctx, op *ir.Op) error {
 				from := k.MulDim(co[0], inner)
 				k.vectorLoop(k.Int(0), k.Dim(inner), k.Level.Lanes(4), func(e *loop.Value, lanes int) {
 					put(k.Add(row, e), k.Cmp(loop.EQ, wrap(k.Add(from, e), lanes), k.Broadcast(co[1], lanes)))
-				})
-			})
-		},
-	})
-}
-
-// lowerCumSum sums along an axis, floats in f64 as the host function does.
-func lowerCumSum(c *Ctx, op *ir.Op) error {
-	x, out := op.Operands[0], op.Results[0]
-	at, ok := c.ints(op.Operands[1])
-	if !ok || len(at) != 1 || x.Type.Rank() < 1 || !compiled(x.Type.DType) || x.Type.DType == tensor.Bool {
-		return errDecline
-	}
-	axis := axisOf(at[0], x.Type.Rank())
-	n := x.Type.Shape[axis]
-	outer, inner := around(x.Type.Shape, axis)
-	chunk, chunks := chunked(inner)
-	exclusive, reverse := op.Attrs.Int("exclusive", 0) != 0, op.Attrs.Int("reverse", 0) != 0
-	ct := computeType(x.Type.DType)
-	sum := ct
-	if ct.IsFloat() {
-		sum = tensor.F64
-	}
-	return c.Kernel(Step{
-		Op: op, Name: "cumsum", Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: outer.Mul(chunks), NsPerIter: perChunk(n.Mul(chunk), 0.5), Bytes: bytesOf(x).MulInt(2),
-		Build: func(k *K) {
-			k.Parallel(func(i *loop.Value) {
-				co := k.Unflatten(i, outer, chunks)
-				lo, hi := k.chunkRange(co[1], chunk, inner)
-				k.vectorLoop(lo, hi, k.Level.Lanes(4), func(e *loop.Value, lanes int) {
-					base := k.Add(k.MulDim(co[0], n.Mul(inner)), e)
-					k.For(k.Int(0), k.Dim(n), 1, []*loop.Value{k.Bits(loop.Vec(sum, lanes), 0)}, func(j *loop.Value, a []*loop.Value) []*loop.Value {
-						if reverse {
-							j = k.Sub(k.Dim(n.AddInt(-1)), j)
-						}
-						p := k.Add(base, k.MulDim(j, inner))
-						next := k.Add(a[0], k.Convert(k.fromMemory(k.Load(k.Buf(x), p, lanes), x.Type.DType), sum))
-						r := next
-						if exclusive {
-							r = a[0]
-						}
-						k.Store(k.Buf(out), p, k.toMemory(k.Convert(r, ct), x.Type.DType))
-						return []*loop.Value{next}
-					})
 				})
 			})
 		},
