@@ -104,12 +104,12 @@ func binding(r rule) rule {
 				}
 			}
 		}
-		mark := c.mark()
+		begin := len(c.p.Steps)
 		if err := r(c, op); err != nil {
 			return err
 		}
 		for _, sym := range open {
-			if !slices.ContainsFunc(c.p.Steps[mark:], func(s plan.Step) bool {
+			if !slices.ContainsFunc(c.p.Steps[begin:], func(s plan.Step) bool {
 				return (s.Kind == plan.StepBind || s.Kind == plan.StepSetSlot) && s.A == c.slots[sym]
 			}) {
 				return op.Errorf("internal error: no step binds the size %s of its result", sym)
