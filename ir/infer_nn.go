@@ -373,7 +373,7 @@ func (c *InferCtx) checkLoss(op *Op) error {
 		}
 	}
 	if w := op.Operand(2); w != nil && !anyUnranked(op, 0, 2) {
-		if err := wantRank(op, 2, 1, 1); err != nil {
+		if err := firstErr(wantRank(op, 0, 2, anyRank), wantRank(op, 2, 1, 1)); err != nil {
 			return err
 		}
 		if _, err := unify(op, "the number of classes and of weights", shapeOf(op, 0)[1], w.Type.Shape[0]); err != nil {
