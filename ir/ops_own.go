@@ -14,4 +14,10 @@ var opsOwn = []*OpInfo{
 	row("BlockedMaxPool(X) -> Y", poolAttrs+" channels:int", OwnOp, inferBlockedPool, "MaxPool of a blocked tensor"),
 	row("BlockedAveragePool(X) -> Y", avgAttrs+" channels:int", OwnOp, inferBlockedPool, "AveragePool of a blocked tensor"),
 	row("BlockedGlobalAveragePool(X) -> Y", "channels:int", OwnOp, inferBlockedGlobalPool, "GlobalAveragePool of a blocked tensor"),
+	row("Unpack(X) -> Y", "", OwnOp, inferUnpack, "elements of 2 or 4 bits in a byte each: integers as u8 or i8, f4e2m1 as its codes"),
+	row("Pack(X) -> Y", "to:dtype", OwnOp, inferPack, "the low bits of bytes as elements of a type of 2 or 4 bits"),
+	row("Decode(X) -> Y", "from:dtype", Elementwise|OwnOp, inferDecode, "codes (u8) of a float type of at most 8 bits as f32"),
+	row("Encode(X) -> Y", "round_mode:string saturate:int to:dtype", Elementwise|OwnOp, inferEncode, "f32 or f64 as codes (u8) of a float type of at most 8 bits"),
+	row("Part(X) -> Y", "index:int", OwnOp, inferPart, "the bits of the real (0) or imaginary (1) parts of c128, as u64"),
+	row("Join(X, Y) -> Z", "", OwnOp, inferJoin, "c128 of the bits of its real and imaginary parts"),
 }

@@ -30,6 +30,7 @@ var elementwise = map[string]elemFunc{
 	"HardSigmoid": hardSigmoid, "HardSwish": hardSwish, "ThresholdedRelu": thresholdedRelu, "Softsign": softsign, "Sign": sign,
 	"Where": where, "Cast": cast, "IsNaN": isNaN, "Mod": mod,
 	"QuantizeLinear": elementwiseQuantize, "DequantizeLinear": elementwiseDequantize,
+	"Decode": decode, "Encode": encode,
 	"Identity": func(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) { return x[0], nil },
 }
 

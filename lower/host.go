@@ -152,38 +152,32 @@ func (c *Ctx) copy(op *ir.Op, src, dst *ir.Value) error {
 }
 
 // copyAt emits a step that copies n elements from offset from of src to offset to of dst. Types that
-// kernels cannot compute with are copied as bytes.
+// kernels cannot compute with are copied as bytes or words.
 func (c *Ctx) copyAt(op *ir.Op, src, dst *ir.Value, from, to, n ir.Dim) error {
-	elem := src.Type.DType
-	if size := int64(elem.Size()); !compiled(elem) && size > 0 {
-		elem, from, to, n = tensor.U8, from.MulInt(size), to.MulInt(size), n.MulInt(size)
-	} else if size == 0 { // several elements to the byte
-		if !from.Is(0) || !to.Is(0) {
-			return op.Errorf("slices of %v are not supported in loops", src.Type)
-		}
-		elem, n = tensor.U8, n.MulInt(int64(elem.Bits())).CeilDiv(8)
+	d := src.Type.DType
+	mem := loop.Memory(d)
+	switch bits := int64(d.Bits()); {
+	case bits == 0:
+		return op.Errorf("copying %v is not supported", src.Type)
+	case bits < 8 && !(from.Is(0) && to.Is(0)):
+		return op.Errorf("copying a part of %v is not supported", src.Type)
+	case bits < 8:
+		n = n.MulInt(bits).CeilDiv(8)
+	default:
+		words := bits / int64(mem.Bits())
+		from, to, n = from.MulInt(words), to.MulInt(words), n.MulInt(words)
 	}
 	return c.Kernel(Step{
-		Op: op, Name: "copy", Ins: []*ir.Value{src}, Outs: []*ir.Value{dst}, Par: n.CeilDiv(elemChunk), NsPerIter: 500, Bytes: n.MulInt(int64(2 * elem.Size())),
+		Op: op, Name: "copy", Ins: []*ir.Value{src}, Outs: []*ir.Value{dst}, Par: n.CeilDiv(elemChunk), NsPerIter: 500, Bytes: n.MulInt(int64(2 * mem.Size())),
 		Build: func(k *K) {
-			a, b := k.bytes(src, elem), k.bytes(dst, elem)
+			a, b := k.Buf(src), k.Buf(dst)
 			k.Parallel(func(i *loop.Value) {
 				lo := k.MulInt(i, elemChunk)
 				hi := k.MinIdx(k.AddInt(lo, elemChunk), k.Dim(n))
-				k.vectorLoop(lo, hi, k.Level.Lanes(elem.Size()), func(x *loop.Value, lanes int) {
+				k.vectorLoop(lo, hi, k.Level.Lanes(mem.Size()), func(x *loop.Value, lanes int) {
 					k.Store(b, k.Add(k.Dim(to), x), k.Load(a, k.Add(k.Dim(from), x), lanes))
 				})
 			})
 		},
 	})
-}
-
-// bytes is the kernel's view of a value's buffer as elements of type d.
-func (k *K) bytes(v *ir.Value, d tensor.DType) *loop.Buf {
-	st, err := k.C.at(v)
-	if err != nil {
-		k.Fail(err)
-		return &loop.Buf{Elem: d, Write: true}
-	}
-	return k.bufAt(st.buf, d)
 }

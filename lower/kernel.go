@@ -19,9 +19,15 @@ type K struct {
 	Level *target.Level
 
 	step *stepArgs
-	bufs map[int32]*loop.Buf
+	bufs map[bufKey]*loop.Buf
 	dims map[int32]*loop.Value
 	err  error
+}
+
+// bufKey is a buffer as seen with an element type: BitCast gives a buffer several.
+type bufKey struct {
+	buf  int32
+	elem tensor.DType
 }
 
 // stepArgs is the argument block of a step.
@@ -87,7 +93,7 @@ func (c *Ctx) Kernel(s Step) error {
 	}
 	funcs := make([]*loop.Func, len(c.Target.Levels))
 	for i, level := range c.Target.Levels {
-		k := &K{Builder: loop.NewFunc(s.Name, level), C: c, Level: level, step: args, bufs: map[int32]*loop.Buf{}, dims: map[int32]*loop.Value{}}
+		k := &K{Builder: loop.NewFunc(s.Name, level), C: c, Level: level, step: args, bufs: map[bufKey]*loop.Buf{}, dims: map[int32]*loop.Value{}}
 		s.Build(k)
 		if k.err != nil {
 			return k.err
@@ -171,12 +177,13 @@ func (k *K) Buf(v *ir.Value) *loop.Buf {
 func (k *K) WeightBuf(buf int32, d tensor.DType) *loop.Buf { return k.bufAt(buf, d) }
 
 func (k *K) bufAt(buf int32, d tensor.DType) *loop.Buf {
-	if b, ok := k.bufs[buf]; ok {
+	key := bufKey{buf, loop.Memory(d)}
+	if b, ok := k.bufs[key]; ok {
 		return b
 	}
 	i := k.step.arg(plan.Arg{Kind: plan.ArgBuf, N: buf, Off: -1})
 	b := k.Param(fmt.Sprintf("b%d", i), d, i, k.step.write[buf])
-	k.bufs[buf] = b
+	k.bufs[key] = b
 	return b
 }
 

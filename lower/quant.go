@@ -33,31 +33,49 @@ func quantRange(d tensor.DType) (lo, hi float64, ok bool) {
 // shaped so by lowerLinear.
 func scalesFit(op *ir.Op) bool {
 	x, scale, zp := op.Operands[0].Type, op.Operands[1].Type, op.Operand(2)
-	if op.Attrs.Int("block_size", 0) != 0 || !x.Ranked || !scale.Ranked || len(scale.Shape) > max(len(x.Shape), 1) {
+	if op.Attrs.Int("block_size", 0) != 0 || !x.Ranked {
 		return false
 	}
-	if !ir.Product(scale.Shape).Is(1) && len(scale.Shape) != len(x.Shape) {
-		return false
+	fits := func(t ir.Type) bool {
+		return t.Ranked && (len(t.Shape) == len(x.Shape) || ir.Product(t.Shape).Is(1) && len(t.Shape) <= max(len(x.Shape), 1))
 	}
-	return zp == nil || zp.Type.Ranked && len(zp.Type.Shape) == len(scale.Shape) && ir.Product(zp.Type.Shape).Equal(ir.Product(scale.Shape))
+	return fits(scale) && (zp == nil || fits(zp.Type) && ir.Product(zp.Type.Shape).Equal(ir.Product(scale.Shape)))
 }
 
-// elementwiseQuantize is saturate(round(x/scale) + zero_point). Integer operands are divided in f64, as
-// the host function does.
+// elementwiseQuantize is quantizeOne where the scale broadcasts.
 func elementwiseQuantize(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
-	d := op.Results[0].Type.DType
-	v, scale := x[0], x[1]
-	precise := tensor.DType(op.Attrs.Int("precision", 0)) == tensor.F64 && op.Operands[0].Type.DType != tensor.F64
-	if _, _, ok := quantRange(d); !ok || !scalesFit(op) || precise || scale.Type.Elem != tensor.F32 && scale.Type.Elem != v.Type.Elem {
+	if !scalesFit(op) {
 		return nil, errDecline
 	}
-	switch {
-	case v.Type.Elem == tensor.I32:
-		v = k.Convert(k.Div(k.Convert(v, tensor.F64), k.Convert(scale, tensor.F64)), tensor.F32)
-	case v.Type.Elem == scale.Type.Elem && v.Type.Elem.IsFloat():
-		v = k.Div(v, scale)
-	default:
+	return quantizeOne(k, op, x)
+}
+
+// elementwiseDequantize is dequantizeOne where the scale broadcasts.
+func elementwiseDequantize(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
+	if !scalesFit(op) {
 		return nil, errDecline
+	}
+	return dequantizeOne(k, op, x)
+}
+
+// quantizeOne is saturate(round(x/scale) + zero_point), or x/scale where the result is a float. Integers
+// are divided in f64 and, as the host function does, rounded to f32 unless more precision is asked for.
+func quantizeOne(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
+	d := op.Results[0].Type.DType
+	v, scale := x[0], x[1]
+	if _, _, ok := quantRange(d); !ok && d != tensor.F32 {
+		return nil, errDecline
+	}
+	precise := tensor.DType(op.Attrs.Int("precision", 0)) == tensor.F64 || v.Type.Elem == tensor.F64
+	if precise || v.Type.Elem != tensor.F32 || scale.Type.Elem != tensor.F32 {
+		v, scale = k.CastTo(v, tensor.F64), k.CastTo(scale, tensor.F64)
+	}
+	v = k.Div(v, scale)
+	if !precise || d == tensor.F32 {
+		v = k.Convert(v, tensor.F32)
+	}
+	if d == tensor.F32 {
+		return v, nil
 	}
 	var zp *loop.Value
 	if len(x) > 2 && x[2] != nil {
@@ -79,31 +97,34 @@ func (k *K) quantize(v, zp *loop.Value, d tensor.DType) *loop.Value {
 	return k.Convert(k.Convert(v, tensor.I32), d)
 }
 
-// elementwiseDequantize is (x - zero_point) * scale. i32 is scaled in f64, as the host function does.
-func elementwiseDequantize(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
+// dequantizeOne is (x - zero_point) * scale. What f32 may not hold exactly is scaled in f64, as the host
+// function does.
+func dequantizeOne(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
 	from, out := op.Operands[0].Type.DType, op.Results[0].Type.DType
-	scale := x[1]
 	_, _, narrow := quantRange(from)
-	if !narrow && from != tensor.I32 || !scalesFit(op) || !isHalfOrFloat(out) || scale.Type.Elem != tensor.F32 {
+	if !narrow && from != tensor.I32 && from != tensor.F32 || !isHalfOrFloat(out) {
 		return nil, errDecline
 	}
 	ct := tensor.F32
-	if !narrow {
+	if from == tensor.I32 || x[1].Type.Elem != tensor.F32 {
 		ct = tensor.F64
 	}
 	v := k.Convert(x[0], ct)
 	if len(x) > 2 && x[2] != nil {
 		v = k.Sub(v, k.Convert(x[2], ct))
 	}
-	return k.Convert(k.Mul(v, k.Convert(scale, ct)), tensor.F32), nil
+	return k.Convert(k.Mul(v, k.Convert(x[1], ct)), tensor.F32), nil
 }
 
 // lowerLinear compiles QuantizeLinear and DequantizeLinear as elementwise ops. Scales and zero points
 // along an axis are seen as tensors of the rank of x, so that they broadcast.
 func lowerLinear(c *Ctx, op *ir.Op) error {
 	x, scale := op.Operands[0], op.Operands[1]
-	if !x.Type.Ranked || !scale.Type.Ranked || op.Attrs.Int("block_size", 0) != 0 {
+	if !x.Type.Ranked || !scale.Type.Ranked {
 		return errDecline
+	}
+	if op.Attrs.Int("block_size", 0) != 0 {
+		return lowerBlockedLinear(c, op)
 	}
 	if len(scale.Type.Shape) <= 1 && !ir.Product(scale.Type.Shape).Is(1) {
 		axis := axisOf(op.Attrs.Int("axis", 1), x.Type.Rank())
@@ -123,6 +144,82 @@ func lowerLinear(c *Ctx, op *ir.Op) error {
 		op = &o
 	}
 	return lowerElementwise(c, op)
+}
+
+// lowerBlockedLinear compiles the forms with a scale for each block of elements along an axis.
+func lowerBlockedLinear(c *Ctx, op *ir.Op) error {
+	x, scale, out := op.Operands[0], op.Operands[1], op.Results[0]
+	block, rank := op.Attrs.Int("block_size", 0), x.Type.Rank()
+	axis := axisOf(op.Attrs.Int("axis", 1), rank)
+	for _, v := range op.Operands {
+		if v != nil && !compiled(v.Type.DType) {
+			return errDecline
+		}
+	}
+	if block < 1 || axis < 0 || axis >= rank || scale.Type.Rank() != rank || !compiled(out.Type.DType) {
+		return errDecline
+	}
+	n := x.Type.Shape[axis]
+	blocks := n.CeilDiv(block)
+	if !scale.Type.Shape[axis].Equal(blocks) {
+		return errDecline
+	}
+	outer, inner := around(x.Type.Shape, axis)
+	one := quantizeOne
+	if op.Info.Name == "DequantizeLinear" {
+		one = dequantizeOne
+	}
+	s := Step{Op: op, Name: "blocked", Ins: present(op.Operands...), Outs: []*ir.Value{out}, Bytes: bytesOf(x).Add(bytesOf(out))}
+	// put computes the elements at `at`, whose scales are at `scaled` on or, with one, all there.
+	put := func(k *K, at, scaled *loop.Value, lanes int, all bool) {
+		args := make([]*loop.Value, len(op.Operands))
+		for i, v := range op.Operands {
+			switch {
+			case v == nil:
+			case i == 0:
+				args[i] = k.fromMemory(k.Load(k.Buf(v), at, lanes), v.Type.DType)
+			case all:
+				args[i] = k.Broadcast(k.fromMemory(k.Load(k.Buf(v), scaled, 1), v.Type.DType), lanes)
+			default:
+				args[i] = k.fromMemory(k.Load(k.Buf(v), scaled, lanes), v.Type.DType)
+			}
+		}
+		r, err := one(k, op, args)
+		if err != nil {
+			k.Fail(err)
+			return
+		}
+		k.Store(k.Buf(out), at, k.toMemory(r, out.Type.DType))
+	}
+	if inner.Is(1) { // a scale for neighbours
+		s.Par, s.NsPerIter = outer.Mul(blocks), 5+float64(block)*0.3
+		s.Build = func(k *K) {
+			k.Parallel(func(i *loop.Value) {
+				co := k.Unflatten(i, outer, blocks)
+				lo := k.MulInt(co[1], block)
+				hi := k.MinIdx(k.AddInt(lo, block), k.Dim(n))
+				row := k.MulDim(co[0], n)
+				lanes := k.Level.Lanes(4)
+				for lanes > 1 && int64(lanes) > block {
+					lanes /= 2
+				}
+				k.vectorLoop(lo, hi, lanes, func(e *loop.Value, lanes int) { put(k, k.Add(row, e), i, lanes, true) })
+			})
+		}
+		return c.Kernel(s)
+	}
+	s.Par, s.NsPerIter = outer.Mul(n), perChunk(inner, 0.3)
+	s.Build = func(k *K) {
+		k.Parallel(func(i *loop.Value) {
+			co := k.Unflatten(i, outer, n)
+			row := k.MulDim(i, inner)
+			scales := k.MulDim(k.Add(k.MulDim(co[0], blocks), k.Div(co[1], k.Int(block))), inner)
+			k.vectorLoop(k.Int(0), k.Dim(inner), k.Level.Lanes(4), func(e *loop.Value, lanes int) {
+				put(k, k.Add(row, e), k.Add(scales, e), lanes, false)
+			})
+		})
+	}
+	return c.Kernel(s)
 }
 
 // alongAxis is a vector seen as a tensor of some rank whose only dimension other than 1 is axis.

@@ -33,7 +33,7 @@ var allRules = sync.OnceValue(buildRules)
 // families are the tables of the op families, each in the file of its name.
 func families() []map[string]rule {
 	return []map[string]rule{
-		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(), treeRules(),
+		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(), storageRules(), treeRules(),
 		{"LSTM": lowerRNN, "GRU": lowerRNN, "Resize": lowerResize, "MaxPool": lowerPool, "AveragePool": lowerPool, "LpPool": lowerPool, "LRN": lowerLRN},
 		attentionRules(),
 		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "If": lowerIf, "Require": lowerRequire, "Scan": lowerScan},

@@ -14,6 +14,7 @@ var canonRules = []*rule{
 	{"bn-arith", []string{"BatchNormalization"}, "BN(x, s, b, m, v) -> x*a + (b - m*a), a = s/sqrt(v+eps)", false, bnArith},
 	{"sce-split", []string{"SoftmaxCrossEntropyLoss"}, "SCE(x, t, w) -> NLL(LogSoftmax(x), t, w)", false, crossEntropy},
 	{"nll-gather", []string{"NegativeLogLikelihoodLoss"}, "NLL(x, t, w) -> reduce(-x[n,t[n]] * w[t[n]]), masked where t is ignored", false, negLogLikelihood},
+	{"castlike", []string{"CastLike"}, "CastLike(x, y) -> Cast(x, to=type of y)", false, castLike},
 	{"scan-axes", []string{"Scan"}, "Scan over axis k -> Scan over axis 0 of the transposed input or output", false, scanAxes},
 }
 

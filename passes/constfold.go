@@ -91,6 +91,9 @@ func (rw *rewriter) mayFold(op *ir.Op, in, out int64) bool {
 	if out > rw.s.budget {
 		return false
 	}
+	if op.Name() == "DequantizeLinear" && op.Operands[0].Type.DType.Bits() < 8 {
+		return false // the product would be many times the size of the model
+	}
 	if out > 2*in {
 		if rw.uses[op.Results[0]] > len(rw.users[op.Results[0]]) {
 			return false // a result of the module: the product would carry it

@@ -20,6 +20,7 @@ type Pass struct {
 var Pipeline = []Pass{
 	{"infer", inferPass, "types every value and resolves shape arithmetic; all else relies on types", true},
 	{"fold", foldPass, "constants, shape constants, Ifs with a constant condition and no-ops go first: what they hide is the input of every pattern below", true},
+	{"storage", storagePass, "element types that kernels do not hold become bytes and words; after fold, which computes constants of any type as they are", true},
 	{"widen", widenPass, "half floats are computed in f32; before the patterns, which then see f32 alone", false},
 	{"cse", csePass, "exporters repeat shape arithmetic and constants; patterns below need single uses and shared operands", false},
 	{"idioms", idiomsPass, "exporters' spellings of LayerNormalization, Gelu and pooling, before algebra takes them apart", false},

@@ -14,7 +14,6 @@ var viewRules = []*rule{
 		return one(op.Operands[0])
 	}},
 	{"cast-same", []string{"Cast"}, "Cast(x, to=type of x) -> x", false, castSame},
-	{"castlike", []string{"CastLike"}, "CastLike(x, y) -> Cast(x, to=type of y)", false, castLike},
 	{"view-same", []string{"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand"}, "view(x) of x's shape -> x", false, viewSame},
 	{"view-reshape", []string{"Squeeze", "Unsqueeze", "Flatten"}, "view(x) -> Reshape(x, const)", false, viewReshape},
 	{"reshape-const", []string{"Reshape"}, "Reshape(x, computed) -> Reshape(x, const) where 0 and -1 express the inferred shape", false, reshapeConst},

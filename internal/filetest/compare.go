@@ -54,14 +54,18 @@ func (c *testCase) excess(g, w float64, d tensor.DType) float64 {
 	return max(0, math.Abs(g-w)-c.ulp*spacing(w, d)-c.tol*(1+math.Abs(w)))
 }
 
-// formats are the bits of the fraction and the least exponent of the float types.
+// formats are the bits of the fraction and the least exponent of the float types; those that are not here,
+// of 8 bits and less, must agree.
 var formats = map[tensor.DType]struct{ fraction, least int }{
 	tensor.F64: {52, -1074}, tensor.F32: {23, -149}, tensor.F16: {10, -24}, tensor.BF16: {7, -133},
 }
 
 // spacing is the unit in the last place of x.
 func spacing(x float64, d tensor.DType) float64 {
-	f := formats[d]
+	f, ok := formats[d]
+	if !ok {
+		return 0
+	}
 	if x == 0 {
 		return math.Ldexp(1, f.least)
 	}

@@ -13,6 +13,7 @@
 //	#! tol 1e-5                 # and in addition this much, relative and absolute
 //	#! signs                    # zeros must have the right sign
 //	#! optimize                 # compile with the optimising passes too
+//	#! compiled                 # no op may run as a host function
 //	#! error divisor            # every way of running gives an error that contains this
 //	module "m"
 //	graph (%x: f32[N,2]) -> (%y) { ... }
@@ -195,6 +196,9 @@ func (c *testCase) compiled(t *testing.T, level string, plain bool, runs []*oneR
 	defer m.Close()
 	for _, s := range m.Program.HostSteps {
 		t.Log("not compiled: ", s)
+	}
+	if c.noHost {
+		require.Empty(t, m.Program.HostSteps, "host steps")
 	}
 	l, err := m.Load(ctx, exec.Options{Threads: 2})
 	require.NoError(t, err)

@@ -10,6 +10,12 @@ var ownFuncs = map[string]hostop.Func{
 	"BlockedConv":              hostop.BlockedConv,
 	"BlockedGlobalAveragePool": hostop.BlockedGlobalAveragePool,
 	"BlockedMaxPool":           hostop.BlockedMaxPool,
+	"Decode":                   hostop.Decode,
+	"Encode":                   hostop.Encode,
+	"Join":                     hostop.Join,
+	"Pack":                     hostop.Pack,
+	"Part":                     hostop.Part,
 	"Require":                  hostop.Require,
 	"Unblock":                  hostop.Unblock,
+	"Unpack":                   hostop.Unpack,
 }

@@ -32,12 +32,21 @@ func (f *Func) newValue(t Type, name string) *Value {
 	return &Value{ID: f.nextID, Type: t, Name: name}
 }
 
+// Memory is the element type with which kernels see memory that holds d: bytes for booleans, 8-bit floats
+// and packed elements, 64-bit words for complex numbers.
+func Memory(d tensor.DType) tensor.DType {
+	switch {
+	case d == tensor.Bool || d.IsFloat() && d.Bits() == 8 || d.Bits() < 8:
+		return tensor.U8
+	case d.Class() == tensor.ClassComplex:
+		return tensor.U64
+	}
+	return d
+}
+
 // Param adds a buffer parameter at index arg of the argument block.
 func (b *Builder) Param(name string, elem tensor.DType, arg int, write bool) *Buf {
-	if elem == tensor.Bool {
-		elem = tensor.U8
-	}
-	p := &Buf{Name: name, Elem: elem, Arg: arg, Write: write}
+	p := &Buf{Name: name, Elem: Memory(elem), Arg: arg, Write: write}
 	b.F.Bufs = append(b.F.Bufs, p)
 	return p
 }

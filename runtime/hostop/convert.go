@@ -82,8 +82,8 @@ func floatToInt(d tensor.DType, x float64) int64 {
 		}
 		return int64(x)
 	case tensor.U64:
-		if x >= 1<<63 && x < 1<<64 {
-			return int64(uint64(x-(1<<63)) + 1<<63)
+		if x >= 1<<63 { // through i64 less 2^63
+			return floatToInt(tensor.I64, x-(1<<63)) ^ math.MinInt64
 		}
 		return floatToInt(tensor.I64, x)
 	case tensor.U32:
@@ -187,11 +187,11 @@ func miniCode(d tensor.DType, x float64, saturate bool) byte {
 		sign = 1 << (d.Bits() - 1)
 	}
 	top := len(m.vals) - 1
-	nan := map[tensor.DType]byte{tensor.F8E4M3FN: 0x7f, tensor.F8E5M2: 0x7f, tensor.F8E4M3FNUZ: 0x80, tensor.F8E5M2FNUZ: 0x80, tensor.F8E8M0: 0xff, tensor.F4E2M1: 0}
+	nan := map[tensor.DType]byte{tensor.F8E4M3FN: 0x7f, tensor.F8E5M2: 0x7f, tensor.F8E4M3FNUZ: 0x80, tensor.F8E5M2FNUZ: 0x80, tensor.F8E8M0: 0xff, tensor.F4E2M1: 8}
 	unsigned := d == tensor.F8E8M0
 	fnuz := d == tensor.F8E4M3FNUZ || d == tensor.F8E5M2FNUZ
 	switch {
-	case x != x && !fnuz && !unsigned:
+	case x != x && !fnuz && !unsigned && d != tensor.F4E2M1:
 		return sign | nan[d]
 	case x != x:
 		return nan[d]
@@ -205,7 +205,8 @@ func miniCode(d tensor.DType, x float64, saturate bool) byte {
 	if i > top {
 		// Beyond the largest: what would round to the next number above it, were there one, overflows.
 		gap := m.vals[top] - m.vals[top-1]
-		if !saturate && !unsigned && d != tensor.F4E2M1 && a >= m.vals[top]+gap/2 {
+		edge := m.vals[top] + gap/2
+		if !saturate && !unsigned && d != tensor.F4E2M1 && (a > edge || a == edge && m.codes[top]&1 == 1) {
 			if d == tensor.F8E5M2 {
 				return sign | 0x7c
 			}

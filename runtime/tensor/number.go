@@ -62,6 +62,16 @@ var minifloats = map[DType]struct {
 	F4E2M1:     {2, 1, 1, func(uint8) bool { return false }, false},
 }
 
+// MiniFormat gives the widths of the exponent and the mantissa of a float type of at most 8 bits and the
+// bias of its exponent; ok is false for other types. F8E8M0 is all exponent.
+func MiniFormat(d DType) (exp, man, bias int, ok bool) {
+	if d == F8E8M0 {
+		return 8, 0, 127, true
+	}
+	m, ok := minifloats[d]
+	return m.exp, m.man, m.bias, ok
+}
+
 // MiniToF64 gives the value of a code of a float type of at most 8 bits (F8*, F4E2M1, F8E8M0).
 func MiniToF64(d DType, code uint8) float64 {
 	if d == F8E8M0 {

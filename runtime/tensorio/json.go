@@ -206,8 +206,7 @@ func fromJSON(n jnode, w Want) (hostop.Value, error) {
 	case n.kind == '{':
 		return asValue(jsonObject(n, w.DType))
 	}
-	var shape []int64
-	return asValue(jsonTensor(n, w.DType, jsonShape(n, shape)))
+	return asValue(jsonTensor(n, w.DType, jsonShapeOf(n, nil, w.DType)))
 }
 
 func jsonMap(n jnode, w Want) (hostop.Value, error) {
@@ -291,12 +290,18 @@ func jsonObject(n jnode, d tensor.DType) (*tensor.Tensor, error) {
 		return nil, formatErr(`JSON: an object without "data"`)
 	}
 	if shape == nil {
-		shape = jsonShape(*data, nil)
-		if d.Class() == tensor.ClassComplex && len(shape) > 0 {
-			shape = shape[:len(shape)-1] // the last dimension is [re, im]
-		}
+		shape = jsonShapeOf(*data, nil, d)
 	}
 	return jsonTensor(*data, d, shape)
+}
+
+// jsonShapeOf is jsonShape of lists of elements of type d: a complex one is a list [re, im].
+func jsonShapeOf(n jnode, shape []int64, d tensor.DType) []int64 {
+	shape = jsonShape(n, shape)
+	if d.Class() == tensor.ClassComplex && len(shape) > 0 {
+		shape = shape[:len(shape)-1]
+	}
+	return shape
 }
 
 // leaves appends the scalars of n in order.
@@ -448,6 +453,9 @@ func putFloat(t *tensor.Tensor, i int, f float64) {
 				continue
 			}
 			d := math.Abs(v - min(max(f, -1e300), 1e300))
+			if v == f { // infinities too
+				d = 0
+			}
 			if d < dist || d == dist && code%2 == 0 && math.Signbit(v) == math.Signbit(f) {
 				best, dist = code, d
 			}
