@@ -15,6 +15,8 @@ var ownFuncs = map[string]hostop.Func{
 	"Join":                     hostop.Join,
 	"Pack":                     hostop.Pack,
 	"Part":                     hostop.Part,
+	"PairwiseCoupling":         hostop.PairwiseCoupling,
+	"SquaredDistance":          hostop.SquaredDistance,
 	"Require":                  hostop.Require,
 	"Unblock":                  hostop.Unblock,
 	"Unpack":                   hostop.Unpack,

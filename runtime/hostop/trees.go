@@ -12,6 +12,7 @@ type treeNode struct {
 	mode    string
 	feature int64
 	value   float64
+	members []float64 // that a BRANCH_MEMBER node looks for
 	missing bool // NaN takes the true branch
 	yes, no int
 	scores  []leafScore // of a leaf
@@ -132,6 +133,8 @@ func (n *treeNode) takes(x float64) bool {
 		return x > n.value
 	case "BRANCH_EQ":
 		return x == n.value
+	case "BRANCH_MEMBER":
+		return slices.Contains(n.members, x)
 	}
 	return x != n.value
 }
@@ -216,11 +219,26 @@ func postTransform(name string, s []float64) {
 		softmaxZero(s)
 	case "PROBIT":
 		for i := range s {
-			s[i] = math.Sqrt2 * math.Erfinv(2*s[i]-1)
+			s[i] = probit(s[i])
 		}
 	default:
 		fail("post_transform is %q", name)
 	}
+}
+
+// probit is the inverse of the normal distribution, by Winitzki's approximation of the inverse error
+// function with a = 0.147 ("A handy approximation for the error function and its inverse", 2008), which is
+// off by 2e-3 at most: it is what other implementations of ONNX give.
+func probit(p float64) float64 {
+	const a = 0.147
+	x := 2*p - 1
+	l := math.Log1p(-x * x)
+	v := 2/(math.Pi*a) + l/2
+	e := math.Sqrt(-v + math.Sqrt(v*v-l/a))
+	if math.IsInf(l, -1) {
+		e = math.Inf(1)
+	}
+	return math.Sqrt2 * math.Copysign(e, x)
 }
 
 // softmaxZero is softmax over the scores that are not 0; those stay 0.
@@ -295,7 +313,8 @@ func labels(best, ints []int64, strs []string) *tensor.Tensor {
 
 // binaryScores handles two classes of which the leaves score one only, the positive. The specification
 // leaves open what the other gets; this is what ONNX Runtime does: the complement where all weights are
-// positive (they are probabilities), else the negation.
+// positive (they are probabilities, which it does not transform) and there is one base value at most, else
+// the negation.
 type binaryScores struct {
 	id       int64
 	positive bool
@@ -308,7 +327,8 @@ func newBinaryScores(a Attrs, n int64) *binaryScores {
 		return nil
 	}
 	w := floatsAttr(a, "class_weights")
-	return &binaryScores{ids[0], !slices.ContainsFunc(w, func(x float64) bool { return x < 0 }), a.Str("post_transform", "NONE")}
+	positive := len(floatsAttr(a, "base_values")) < 2 && !slices.ContainsFunc(w, func(x float64) bool { return x < 0 })
+	return &binaryScores{ids[0], positive, a.Str("post_transform", "NONE")}
 }
 
 // finish sets both scores and gives the class.
@@ -324,11 +344,12 @@ func (b *binaryScores) finish(s, base []float64) int64 {
 	if pos > limit {
 		class = 1
 	}
-	switch {
-	case b.positive && b.post != "PROBIT":
+	if b.positive {
 		s[0], s[1] = 1-pos, pos
-	default:
+	} else {
 		s[0], s[1] = -pos, pos
+	}
+	if !b.positive || b.post == "PROBIT" {
 		postTransform(b.post, s)
 	}
 	return class
