@@ -21,9 +21,9 @@ var foldRules = []*rule{
 // foldPass folds, and removes no-ops, since both uncover more of the other.
 func foldPass(s *State) error {
 	if !s.Opts.Optimize {
-		return rewrite(s, slices.Concat(foldRules, canonRules))
+		return rewrite(s, slices.Concat(foldRules, canonRules, expandRules))
 	}
-	return rewrite(s, slices.Concat(foldRules, canonRules, viewRules))
+	return rewrite(s, slices.Concat(foldRules, canonRules, expandRules, viewRules))
 }
 
 // shapeConst makes a Const of an integer value that inference found to be constant: the end of Shape
