@@ -13,7 +13,7 @@ type treeNode struct {
 	feature int64
 	value   float64
 	members []float64 // that a BRANCH_MEMBER node looks for
-	missing bool // NaN takes the true branch
+	missing bool      // NaN takes the true branch
 	yes, no int
 	scores  []leafScore // of a leaf
 }
