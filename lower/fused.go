@@ -159,6 +159,14 @@ func (c *Ctx) newBody(op *ir.Op, anchor *ir.Op) (*body, error) {
 			}
 			local[v] = true
 		}
+		if c.mayDivideByZero(o) {
+			if local[o.Operands[1]] {
+				return nil, errDecline
+			}
+			if err := c.checkDivisor(o); err != nil {
+				return nil, err
+			}
+		}
 		b.ops = append(b.ops, o)
 	}
 	return b, nil

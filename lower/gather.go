@@ -64,36 +64,15 @@ func (c *Ctx) checkIndices(op *ir.Op, v *ir.Value, limits []ir.Dim) error {
 		}
 	}
 	bad := c.Scratch(ir.TensorType(tensor.I64))
-	width := int64(len(limits))
 	count := ir.Product(v.Type.Shape)
 	err := c.Kernel(Step{
 		Op: op, Name: "check_indices", Ins: []*ir.Value{v}, Outs: []*ir.Value{bad}, Par: ir.Const(1), NsPerIter: 10, Bytes: bytesOf(v),
 		Build: func(k *K) {
-			// outside gives 1 for each lane that holds a bad index, else 0.
-			outside := func(at *loop.Value, lanes int, n ir.Dim) *loop.Value {
-				t := loop.Vec(tensor.I64, lanes)
-				i, d := k.Convert(k.Load(k.Buf(v), at, lanes), tensor.I64), k.Broadcast(k.Dim(n), lanes)
-				no := k.Or(k.Cmp(loop.LT, i, k.Sub(k.IntOf(t, 0), d)), k.Cmp(loop.GE, i, d))
-				return k.Select(no, k.IntOf(t, 1), k.IntOf(t, 0))
-			}
 			k.Parallel(func(*loop.Value) {
-				lo, sum := k.Int(0), k.Int(0)
-				if width == 1 {
-					w := k.Level.Lanes(4)
-					lo = k.MulInt(k.Div(k.Dim(count), k.Int(int64(w))), int64(w))
-					part := k.For(k.Int(0), lo, int64(w), []*loop.Value{k.IntOf(loop.Vec(tensor.I64, w), 0)}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
-						return []*loop.Value{k.Add(a[0], outside(e, w, limits[0]))}
-					})
-					sum = k.Reduce(loop.OpReduceAdd, part[0])
-				}
-				rest := k.For(lo, k.Dim(count), width, []*loop.Value{sum}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
-					s := a[0]
-					for j, n := range limits {
-						s = k.Add(s, outside(k.AddInt(e, int64(j)), 1, n))
-					}
-					return []*loop.Value{s}
-				})
-				k.Store(k.Buf(bad), k.Int(0), rest[0])
+				k.Store(k.Buf(bad), k.Int(0), k.tally(count, len(limits), func(at *loop.Value, lanes, j int) *loop.Value {
+					i, d := k.Convert(k.Load(k.Buf(v), at, lanes), tensor.I64), k.Broadcast(k.Dim(limits[j]), lanes)
+					return k.Or(k.Cmp(loop.LT, i, k.Sub(k.IntOf(d.Type, 0), d)), k.Cmp(loop.GE, i, d))
+				}))
 			})
 		},
 	})
@@ -104,6 +83,31 @@ func (c *Ctx) checkIndices(op *ir.Op, v *ir.Value, limits []ir.Dim) error {
 		return c.checkFaults(op, bad, fmt.Sprintf("indices out of range for an axis of size %v", limits[0]))
 	}
 	return c.checkFaults(op, bad, fmt.Sprintf("indices out of range for axes of size %v", limits))
+}
+
+// tally counts the faults among count elements, tuples of width; faulty tells which of those from at on are, the first of
+// them number j of its tuple.
+func (k *K) tally(count ir.Dim, width int, faulty func(at *loop.Value, lanes, j int) *loop.Value) *loop.Value {
+	ones := func(at *loop.Value, lanes, j int) *loop.Value {
+		t := loop.Vec(tensor.I64, lanes)
+		return k.Select(faulty(at, lanes, j), k.IntOf(t, 1), k.IntOf(t, 0))
+	}
+	lo, sum := k.Int(0), k.Int(0)
+	if width == 1 {
+		w := k.Level.Lanes(4)
+		lo = k.MulInt(k.Div(k.Dim(count), k.Int(int64(w))), int64(w))
+		part := k.For(k.Int(0), lo, int64(w), []*loop.Value{k.IntOf(loop.Vec(tensor.I64, w), 0)}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
+			return []*loop.Value{k.Add(a[0], ones(e, w, 0))}
+		})
+		sum = k.Reduce(loop.OpReduceAdd, part[0])
+	}
+	return k.For(lo, k.Dim(count), int64(width), []*loop.Value{sum}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
+		s := a[0]
+		for j := range width {
+			s = k.Add(s, ones(k.AddInt(e, int64(j)), 1, j))
+		}
+		return []*loop.Value{s}
+	})[0]
 }
 
 // checkSize emits a step that fails unless dimension d is at least n, where that is not known. A constant

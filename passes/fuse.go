@@ -48,10 +48,6 @@ func fusable(op *ir.Op) bool {
 			return false
 		}
 	}
-	if (op.Name() == "Div" || op.Name() == "Mod") && op.Results[0].Type.DType.IsInt() &&
-		!allInts(op.Operands[1], func(n int64) bool { return n != 0 }) {
-		return false // may fail, and a kernel cannot
-	}
 	return fusableType(op.Results[0])
 }
 
@@ -167,7 +163,7 @@ func findGroups(s *State, r *ir.Region) map[*ir.Op]*group {
 		}
 		v := op.Results[0]
 		if g := onlyGroup(users[v], groups, here); g != nil && !isResult[v] && sameShape(v.Type, g.root.Results[0].Type) &&
-			!g.full(op) && (elem || g.anchor == nil && feedsBody(v, users[v])) {
+			!g.full(op) && !isDivisor(v, users[v]) && (elem || g.anchor == nil && feedsBody(v, users[v])) {
 			g.add(op)
 			groups[op] = g
 			if anchor {
@@ -206,6 +202,14 @@ func onlyGroup(users []*ir.Op, groups map[*ir.Op]*group, here map[*ir.Op]bool) *
 		g = h
 	}
 	return g
+}
+
+// isDivisor reports whether an integer division divides by v. Its zeros are looked for before the kernel runs, so it must
+// be in memory by then.
+func isDivisor(v *ir.Value, users []*ir.Op) bool {
+	return v.Type.DType.IsInt() && slices.ContainsFunc(users, func(u *ir.Op) bool {
+		return (u.Name() == "Div" || u.Name() == "Mod") && u.Operands[1] == v
+	})
 }
 
 // feedsBody reports whether an anchor's result is used as data, not as the scale of a quantisation.
