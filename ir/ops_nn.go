@@ -39,7 +39,7 @@ var opsNN = []*OpInfo{
 	row("InstanceNormalization(input, scale, B) -> output", "epsilon:float", 0, inferSame, "normalisation over the pixels of each channel of each sample"),
 	row("GroupNormalization(X, scale, bias) -> Y", "epsilon:float num_groups:int stash_type:int", 0, inferSame, "normalisation over groups of channels of each sample"),
 	row("LayerNormalization(X, Scale, B?) -> Y, Mean?, InvStdDev?", "axis:int epsilon:float stash_type:int", 0, inferLayerNorm, "normalisation over the dimensions from axis on"),
-	row("RMSNormalization(X, scale) -> Y", "axis:int epsilon:float stash_type:int", 0, inferSame, "division by the root mean square over the dimensions from axis on"),
+	row("RMSNormalization(X, scale) -> Y, InvRMS?", "axis:int epsilon:float stash_type:int", 0, inferLayerNorm, "division by the root mean square over the dimensions from axis on"),
 	row("LpNormalization(input) -> output", "axis:int p:int", 0, inferSame, "division by the p-norm along an axis"),
 	row("MeanVarianceNormalization(X) -> Y", "axes:ints", 0, inferSame, "(x-mean)/stddev over axes"),
 	row("LRN(X) -> Y", "alpha:float beta:float bias:float size:int", 0, inferSame, "division by a power of the squares of neighbouring channels"),

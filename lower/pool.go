@@ -234,37 +234,3 @@ func reorder(c *Ctx, op *ir.Op, x, out *ir.Value, shape []ir.Dim, unblock bool) 
 		},
 	})
 }
-
-// lowerLRN compiles local response normalisation across channels.
-func lowerLRN(c *Ctx, op *ir.Op) error {
-	x, out := op.Operands[0], op.Results[0]
-	if x.Type.DType != tensor.F32 || x.Type.Rank() < 3 {
-		return errDecline
-	}
-	size := op.Attrs.Int("size", 1)
-	alpha, beta, bias := op.Attrs.Float("alpha", 1e-4), op.Attrs.Float("beta", 0.75), op.Attrs.Float("bias", 1)
-	n, ch, pixels := x.Type.Shape[0], x.Type.Shape[1], ir.Product(x.Type.Shape[2:])
-	return c.Kernel(Step{
-		Op: op, Name: "lrn", Ins: []*ir.Value{x}, Outs: []*ir.Value{out}, Par: n.Mul(ch), NsPerIter: 5000, Bytes: bytesOf(x).MulInt(2),
-		Build: func(k *K) {
-			k.Parallel(func(i *loop.Value) {
-				co := k.Unflatten(i, n, ch)
-				lo := k.MaxIdx(k.AddInt(co[1], -(size-1)/2), k.Int(0))
-				hi := k.MinIdx(k.AddInt(co[1], size/2+1), k.Dim(ch))
-				image := k.MulDim(co[0], ch)
-				k.vectorLoop(k.Int(0), k.Dim(pixels), k.Level.Lanes(4), func(p *loop.Value, lanes int) {
-					load := func(ch *loop.Value) *loop.Value {
-						return k.Load(k.Buf(x), k.Add(k.MulDim(k.Add(image, ch), pixels), p), lanes)
-					}
-					zero := k.Float(loop.Vec(tensor.F32, lanes), 0)
-					sum := k.For(lo, hi, 1, []*loop.Value{zero}, func(q *loop.Value, a []*loop.Value) []*loop.Value {
-						v := load(q)
-						return []*loop.Value{k.FMA(v, v, a[0])}
-					})
-					den := k.Pow(k.FMA(sum[0], k.num(zero, alpha/float64(size)), k.num(zero, bias)), k.num(zero, beta))
-					k.Store(k.Buf(out), k.Add(k.MulDim(i, pixels), p), k.Div(load(co[1]), den))
-				})
-			})
-		},
-	})
-}

@@ -8,6 +8,11 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
+// windowRules are the ops that slide windows over plain tensors, but for the convolutions, which are anchors.
+func windowRules() map[string]rule {
+	return map[string]rule{"MaxPool": lowerPool, "AveragePool": lowerPool, "LpPool": lowerPool}
+}
+
 // poolAny is a pooling of plain tensors of any rank and element type: what the layout pass leaves.
 type poolAny struct {
 	*spatial

@@ -90,7 +90,7 @@ func (k *K) identity(op loop.Op, t loop.Type) *loop.Value {
 var reduceOps = map[loop.Op]loop.Op{loop.OpAdd: loop.OpReduceAdd, loop.OpMul: loop.OpReduceMul, loop.OpMin: loop.OpReduceMin, loop.OpMax: loop.OpReduceMax}
 
 func reduceRules() map[string]rule {
-	m := map[string]rule{"Softmax": lowerSoftmax, "LogSoftmax": lowerSoftmax, "Hardmax": lowerHardmax, "LayerNormalization": lowerLayerNorm, "GlobalAveragePool": lowerGlobalPool, "GlobalMaxPool": lowerGlobalPool}
+	m := map[string]rule{"Softmax": lowerSoftmax, "LogSoftmax": lowerSoftmax, "Hardmax": lowerHardmax, "GlobalAveragePool": lowerGlobalPool, "GlobalMaxPool": lowerGlobalPool}
 	for name := range reductions {
 		m[name] = lowerReduce
 	}
@@ -494,8 +494,8 @@ type softmaxRow struct {
 // each folds f over the row, with vectors when it is contiguous, and combines the lanes.
 func (s *softmaxRow) each(op loop.Op, unit float64, f func(at *loop.Value, lanes int) *loop.Value) *loop.Value {
 	w := s.reduceLanes()
-	mid := s.Int(0)
 	ct := computeType(s.x.Type.DType)
+	mid := s.Int(0)
 	acc := s.Float(loop.Scalar(ct), unit)
 	if s.stride.Is(1) {
 		mid = s.MulInt(s.Div(s.n, s.Int(int64(w))), int64(w))
@@ -548,50 +548,4 @@ func (s *softmaxRow) emit() {
 		return
 	}
 	s.Range(s.Int(0), s.n, 1, func(e *loop.Value) { finish(s.at(e), 1) })
-}
-
-// lowerLayerNorm compiles LayerNormalization over trailing axes: mean, variance about it, scale and bias.
-func lowerLayerNorm(c *Ctx, op *ir.Op) error {
-	x, scale, bias, out := op.Operands[0], op.Operands[1], op.Operand(2), op.Results[0]
-	if x.Type.DType != tensor.F32 || op.Result(1) != nil || op.Result(2) != nil || x.Type.Rank() < 1 {
-		return errDecline
-	}
-	axis := axisOf(op.Attrs.Int("axis", -1), x.Type.Rank())
-	n, rows := ir.Product(x.Type.Shape[axis:]), ir.Product(x.Type.Shape[:axis])
-	if !ir.Product(scale.Type.Shape).Equal(n) || bias != nil && !ir.Product(bias.Type.Shape).Equal(n) {
-		return errDecline
-	}
-	eps := op.Attrs.Float("epsilon", 1e-5)
-	ins := []*ir.Value{x, scale}
-	if bias != nil {
-		ins = append(ins, bias)
-	}
-	ns := 500.0
-	if n.IsConst() {
-		ns = 20 + float64(n.Value())/4
-	}
-	return c.Kernel(Step{
-		Op: op, Name: "layernorm", Ins: ins, Outs: []*ir.Value{out}, Par: rows, NsPerIter: ns,
-		Flops: ir.Product(x.Type.Shape).MulInt(8), Bytes: bytesOf(x).MulInt(2),
-		Build: func(k *K) {
-			k.Parallel(func(i *loop.Value) {
-				s := &softmaxRow{K: k, x: x, out: out, n: k.Dim(n), stride: ir.Const(1), base: k.MulDim(i, n)}
-				count := k.Convert(k.Dim(n), tensor.F32)
-				mean := k.Div(s.each(loop.OpAdd, 0, s.load), count)
-				variance := k.Div(s.each(loop.OpAdd, 0, func(at *loop.Value, lanes int) *loop.Value {
-					d := k.Sub(s.load(at, lanes), k.Broadcast(mean, lanes))
-					return k.Mul(d, d)
-				}), count)
-				inv := k.Div(k.num(variance, 1), k.Unary(loop.OpSqrt, k.Add(variance, k.num(variance, eps))))
-				k.vectorLoop(k.Int(0), s.n, k.Level.Lanes(4), func(e *loop.Value, lanes int) {
-					at := k.Add(s.base, e)
-					r := k.Mul(k.Mul(k.Sub(s.load(at, lanes), k.Broadcast(mean, lanes)), k.Broadcast(inv, lanes)), k.Load(k.Buf(scale), e, lanes))
-					if bias != nil {
-						r = k.Add(r, k.Load(k.Buf(bias), e, lanes))
-					}
-					k.Store(k.Buf(out), at, r)
-				})
-			})
-		},
-	})
 }

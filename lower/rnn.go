@@ -8,6 +8,10 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
+func recurrentRules() map[string]rule {
+	return map[string]rule{"LSTM": lowerRNN, "GRU": lowerRNN}
+}
+
 // cell describes a recurrent cell: how many gates its matrices hold and how a step combines them.
 type cell struct {
 	gates int

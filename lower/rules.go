@@ -34,7 +34,8 @@ var allRules = sync.OnceValue(buildRules)
 func families() []map[string]rule {
 	return []map[string]rule{
 		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(), storageRules(), treeRules(),
-		{"LSTM": lowerRNN, "GRU": lowerRNN, "Resize": lowerResize, "MaxPool": lowerPool, "AveragePool": lowerPool, "LpPool": lowerPool, "LRN": lowerLRN},
+		{"Resize": lowerResize},
+		normRules(), windowRules(), recurrentRules(),
 		attentionRules(),
 		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "If": lowerIf, "Require": lowerRequire, "Scan": lowerScan},
 	}

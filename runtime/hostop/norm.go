@@ -146,25 +146,32 @@ func LayerNormalization(c *Call) (err error) {
 	}
 	if size == 0 { // no element to normalise, but perhaps statistics of nothing
 		means, invs = make([]float64, product(stats)), make([]float64, product(stats))
+		for i := range invs {
+			invs[i] = 1 / math.Sqrt(eps)
+		}
 	}
 	st := tensor.DType(c.Attrs.Int("stash_type", int64(tensor.F32)))
 	c.give(fromFloats(x.DType, x.Shape, affine(v, x.Shape, c.in(1), c.opt(2))), fromFloats(st, stats, means), fromFloats(st, stats, invs))
 	return nil
 }
 
-// RMSNormalization divides by the root mean square over the dimensions from axis on.
+// RMSNormalization divides by the root mean square over the dimensions from axis on; it also gives the
+// inverse of that.
 func RMSNormalization(c *Call) (err error) {
 	defer guard(&err)
 	x := c.in(0)
-	_, _, size := trailing(c, x)
+	stats, _, size := trailing(c, x)
 	v, eps := floatsOf(x), c.Attrs.Float("epsilon", 1e-5)
-	for at := int64(0); at < int64(len(v)); at += size {
-		d := math.Sqrt(meanOf(mapped(v[at:at+size], square[float64])) + eps)
-		for i := at; i < at+size; i++ {
-			v[i] /= d
+	invs := make([]float64, product(stats))
+	for r := range invs {
+		row := v[int64(r)*size : int64(r+1)*size]
+		invs[r] = 1 / math.Sqrt(meanOf(mapped(row, square[float64]))+eps)
+		for i := range row {
+			row[i] *= invs[r]
 		}
 	}
-	c.give(fromFloats(x.DType, x.Shape, affine(v, x.Shape, c.in(1), nil)))
+	st := tensor.DType(c.Attrs.Int("stash_type", int64(tensor.F32)))
+	c.give(fromFloats(x.DType, x.Shape, affine(v, x.Shape, c.in(1), nil)), fromFloats(st, stats, invs))
 	return nil
 }
 
