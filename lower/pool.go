@@ -31,11 +31,13 @@ func lowerBlockedPool(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	xs, os := x.Type.Shape, anchor.Results[0].Type.Shape
 	p := &pool{op: op, anchor: anchor, x: x, out: out, body: bd, max: anchor.Info.Name == "BlockedMaxPool",
 		includePad: anchor.Attrs.Int("count_include_pad", 0) != 0}
-	if p.window, err = newWindow(anchor, ks[0], ks[1], xs[2], xs[3], os[2], os[3]); err != nil {
-		return err
-	}
-	if !p.colsInside() && !(p.w.IsConst() && p.ow.IsConst()) {
-		return errDecline
+	build := p.build
+	p.window, err = newWindow(anchor, ks[0], ks[1], xs[2], xs[3], os[2], os[3])
+	if err != nil || !p.colsInside() && !(p.w.IsConst() && p.ow.IsConst()) {
+		p.window = window{h: xs[2], w: xs[3], oh: os[2], ow: os[3], kh: ks[0], kw: ks[1]}
+		if build, err = p.pixelwise(anchor); err != nil {
+			return err
+		}
 	}
 	width := 64.0
 	if p.ow.IsConst() {
@@ -43,8 +45,38 @@ func lowerBlockedPool(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	}
 	return c.Kernel(Step{
 		Op: op, Name: "pool", Ins: append(bd.memInputs(), x), Outs: []*ir.Value{out}, Par: xs[0].Mul(xs[1]).Mul(p.oh),
-		NsPerIter: 5 + width*float64(p.kh*p.kw)/4, Bytes: bytesOf(x).Add(bytesOf(out)), Build: p.build,
+		NsPerIter: 5 + width*float64(p.kh*p.kw)/4, Bytes: bytesOf(x).Add(bytesOf(out)), Build: build,
 	})
+}
+
+// pixelwise gives the kernel for widths that the run time decides: one pixel at a time.
+func (p *pool) pixelwise(anchor *ir.Op) (func(k *K), error) {
+	xs := p.x.Type.Shape
+	s, err := newSpatial(anchor, xs[2:4], []ir.Dim{p.oh, p.ow}, ir.Dims(p.kh, p.kw))
+	if err != nil {
+		return nil, err
+	}
+	fold := poolFolds["AveragePool"]
+	if p.max {
+		fold = poolFolds["MaxPool"]
+	}
+	any := &poolAny{spatial: s, includePad: p.includePad}
+	plane := p.h.Mul(p.w)
+	return func(k *K) {
+		lanes := k.Level.Lanes(4)
+		k.Parallel(func(i *loop.Value) {
+			co := k.Unflatten(i, xs[0], xs[1], p.oh)
+			from := k.MulDim(k.Flatten(co[:2], xs[:2]), plane)
+			s.row(k, co[2], 1, func(at place) {
+				for lane := int64(0); lane < block; lane += int64(lanes) {
+					sum := s.taps(k, at, []*loop.Value{k.Float(loop.Vec(tensor.F32, lanes), fold.start)}, func(in, _ *loop.Value, acc []*loop.Value) []*loop.Value {
+						return []*loop.Value{fold.step(k, any, acc[0], k.Load(k.Buf(p.x), k.AddInt(k.MulInt(k.Add(from, in), block), lane), lanes))}
+					})
+					k.storeBlocked(p.out, p.body, co[0], co[1], co[2], at.pos[1], p.oh, p.ow, k.Int(lane), fold.finish(k, any, at, sum[0]), lanes)
+				}
+			})
+		})
+	}, nil
 }
 
 func (p *pool) build(k *K) {

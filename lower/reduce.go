@@ -253,7 +253,7 @@ func lowerGlobalPool(c *Ctx, op *ir.Op) error {
 		name = "ReduceMax"
 	}
 	x := op.Operands[0]
-	if x.Type.Rank() < 3 {
+	if x.Type.Rank() < 2 {
 		return errDecline
 	}
 	var axes []int

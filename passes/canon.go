@@ -15,6 +15,7 @@ var canonRules = []*rule{
 	{"sce-split", []string{"SoftmaxCrossEntropyLoss"}, "SCE(x, t, w) -> NLL(LogSoftmax(x), t, w)", false, crossEntropy},
 	{"nll-gather", []string{"NegativeLogLikelihoodLoss"}, "NLL(x, t, w) -> reduce(-x[n,t[n]] * w[t[n]]), masked where t is ignored", false, negLogLikelihood},
 	{"castlike", []string{"CastLike"}, "CastLike(x, y) -> Cast(x, to=type of y)", false, castLike},
+	{"same-pads", []string{"Conv", "MaxPool", "AveragePool", "LpPool"}, "f(x, auto_pad=SAME) -> f(x, pads), where the sizes or a stride of 1 give them", false, samePads},
 	{"scan-axes", []string{"Scan"}, "Scan over axis k -> Scan over axis 0 of the transposed input or output", false, scanAxes},
 }
 

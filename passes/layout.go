@@ -107,7 +107,9 @@ func blockable(op *ir.Op) *layoutOp {
 		return nil
 	}
 	name := op.Name()
-	switch {
+	switch auto := op.Attrs.Str("auto_pad", "NOTSET"); {
+	case auto == "SAME_UPPER" || auto == "SAME_LOWER": // of sizes that the run time decides
+		return nil
 	case name == "Conv":
 		return blockableConv(op)
 	case blockedNames[name] != "":
