@@ -47,7 +47,7 @@ var opsNN = []*OpInfo{
 
 	row("Attention(Q, K, V, attn_mask?, past_key?, past_value?, nonpad_kv_seqlen?) -> Y, present_key?, present_value?, qk_matmul_output?",
 		attentionAttrs, 0, inferAttention, "softmax(scale*Q*K^T + mask) * V per head"),
-	row("RotaryEmbedding(X, cos_cache, sin_cache, position_ids?) -> Y", "interleaved:int num_heads:int rotary_embedding_dim:int", 0, inferSame, "rotates pairs of features by angles of their position"),
+	row("RotaryEmbedding(X, cos_cache, sin_cache, position_ids?) -> Y", "interleaved:int num_heads:int rotary_embedding_dim:int", 0, inferRotary, "rotates pairs of features by angles of their position"),
 
 	row("Resize(X, roi?, scales?, sizes?) -> Y", resizeAttrs, 0, inferResize, "resamples to scales or sizes"),
 	row("GridSample(X, grid) -> Y", "align_corners:int mode:string padding_mode:string", 0, inferGridSample, "samples an image at the points of a grid"),

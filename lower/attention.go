@@ -13,7 +13,7 @@ import (
 
 // attentionRules are attention and what goes with it.
 func attentionRules() map[string]rule {
-	return map[string]rule{"Attention": lowerAttention}
+	return map[string]rule{"Attention": lowerAttention, "RotaryEmbedding": lowerRotary, "CausalConvWithState": lowerCausalConv, "LinearAttention": lowerLinearAttention}
 }
 
 // headView is a tensor of heads in memory: strides of batch, head and position; features are neighbours.

@@ -35,7 +35,7 @@ func RotaryEmbedding(c *Call) (err error) {
 			at := b*x.l + l
 			if ids != nil {
 				id, _ := ids.IntAt(at)
-				check(id >= -cosT.Shape[0] && id < cosT.Shape[0], "position %d is outside [%d, %d)", id, -cosT.Shape[0], cosT.Shape[0])
+				check(id >= -cosT.Shape[0] && id < cosT.Shape[0], "position %d is out of range [%d, %d)", id, -cosT.Shape[0], cosT.Shape[0])
 				if at = id; id < 0 {
 					at += cosT.Shape[0]
 				}
@@ -98,6 +98,66 @@ func CausalConvWithState(c *Call) (err error) {
 	return nil
 }
 
+// linear is one application of LinearAttention.
+type linear struct {
+	q, k, v     *headed
+	state       []float64 // [B,Hk,dk,dv]
+	decay, beta func(b, h, t int64) []float64
+}
+
+// perStep gives the part of t, [B,T,w], that belongs to a step of a head; w is one of the widths. Without t there is none.
+func (a *linear) perStep(t *tensor.Tensor, name string, widths ...int64) func(b, h, t int64) []float64 {
+	if t == nil {
+		return nil
+	}
+	check(len(t.Shape) == 3, "%s is %s, want rank 3", name, t.TypeString())
+	w := t.Shape[2]
+	check(t.Len() == a.q.b*a.q.l*w && (w == widths[0] || w == widths[1]), "%s is %s, want [%d,%d,%d] or [%d,%d,%d]",
+		name, t.TypeString(), a.q.b, a.q.l, widths[0], a.q.b, a.q.l, widths[1])
+	vals, n := floatsOf(t), max(1, w/a.k.h)
+	return func(b, h, t int64) []float64 {
+		if w == 1 {
+			h = 0
+		}
+		return vals[(b*a.q.l+t)*w+h*n:][:n]
+	}
+}
+
+// step updates the state of head h of the keys by position t.
+func (a *linear) step(b, h, t int64) {
+	dv := a.v.d
+	s := a.state[(b*a.k.h+h)*a.k.d*dv:][:a.k.d*dv]
+	key, val := a.k.row(b, h, t), append([]float64{}, a.v.row(b, h, t)...)
+	if a.decay != nil {
+		g := a.decay(b, h, t)
+		for i := range s {
+			s[i] *= math.Exp(g[int64(i)/dv%int64(len(g))])
+		}
+	}
+	if a.beta != nil {
+		f := a.beta(b, h, t)[0]
+		for m := range val {
+			for d, x := range key {
+				val[m] -= s[int64(d)*dv+int64(m)] * x
+			}
+			val[m] *= f
+		}
+	}
+	for i := range s {
+		s[i] += key[int64(i)/dv] * val[int64(i)%dv]
+	}
+}
+
+// read gives what query head h reads at position t.
+func (a *linear) read(out []float64, b, h, t int64, scale float64) {
+	s := a.state[(b*a.k.h+h/(a.q.h/a.k.h))*a.k.d*a.v.d:]
+	for d, x := range a.q.row(b, h, t) {
+		for m := range out {
+			out[m] += scale * x * s[int64(d)*a.v.d+int64(m)]
+		}
+	}
+}
+
 // LinearAttention carries a matrix [dk,dv] per head of keys and values along the sequence: each step decays it, adds
 // the outer product of key and value (in the delta rules, of what the value differs from what the key recalls), and
 // reads it by the query.
@@ -115,70 +175,28 @@ func LinearAttention(c *Call) (err error) {
 	past, decay, beta := c.opt(3), c.opt(4), c.opt(5)
 	check((decay != nil) == (rule == "gated" || rule == "gated_delta"), "decay goes with the gated rules, not with %s", rule)
 	check((beta != nil) == (rule == "delta" || rule == "gated_delta"), "beta goes with the delta rules, not with %s", rule)
-	state, sd := make([]float64, q.b*hk*q.d*v.d), c.in(0).DType
+	a := &linear{q: q, k: k, v: v, state: make([]float64, q.b*hk*q.d*v.d)}
+	kind := c.in(0).DType // of the state
 	if past != nil {
-		check(past.Len() == int64(len(state)), "past_state is %s, want [%d,%d,%d,%d]", past.TypeString(), q.b, hk, q.d, v.d)
-		state, sd = floatsOf(past), past.DType
+		check(past.Len() == int64(len(a.state)), "past_state is %s, want [%d,%d,%d,%d]", past.TypeString(), q.b, hk, q.d, v.d)
+		a.state, kind = floatsOf(past), past.DType
 	}
 	scale := c.Attrs.Float("scale", 0)
 	if scale == 0 {
 		scale = 1 / math.Sqrt(float64(q.d))
 	}
-	// per gives the part of decay or beta that belongs to step t of a head: one number or one per feature.
-	per := func(x *tensor.Tensor, widths ...int64) func(b, h, t int64) []float64 {
-		if x == nil {
-			return nil
-		}
-		w := x.Shape[len(x.Shape)-1]
-		check(len(x.Shape) == 3 && x.Len() == q.b*q.l*w && (w == widths[0] || w == widths[1]), "%s, want [%d,%d,%d] or [%d,%d,%d]", x.TypeString(), q.b, q.l, widths[0], q.b, q.l, widths[1])
-		vals := floatsOf(x)
-		n := max(1, w/hk)
-		return func(b, h, t int64) []float64 {
-			if w == 1 {
-				h = 0
-			}
-			at := (b*q.l+t)*w + h*n
-			return vals[at : at+n]
-		}
-	}
-	decayOf, betaOf := per(decay, hk, hk*q.d), per(beta, hk, 1)
+	a.decay, a.beta = a.perStep(decay, "decay", hk, hk*q.d), a.perStep(beta, "beta", hk, 1)
 	y := &headed{make([]float64, q.b*hq*q.l*v.d), q.b, hq, q.l, v.d}
 	for b := range q.b {
-		for h := range hk {
-			s := state[(b*hk+h)*q.d*v.d:][:q.d*v.d]
-			for t := range q.l {
-				key, val := k.row(b, h, t), append([]float64{}, v.row(b, h, t)...)
-				if decayOf != nil {
-					g := decayOf(b, h, t)
-					for i := range s {
-						s[i] *= math.Exp(g[int64(i)/v.d%int64(len(g))])
-					}
-				}
-				if betaOf != nil {
-					f := betaOf(b, h, t)[0]
-					for m := range val {
-						for d, x := range key {
-							val[m] -= s[int64(d)*v.d+int64(m)] * x
-						}
-					}
-					for m := range val {
-						val[m] *= f
-					}
-				}
-				for i := range s {
-					s[i] += key[int64(i)/v.d] * val[int64(i)%v.d]
-				}
-				for g := range hq / hk {
-					out := y.row(b, h*(hq/hk)+g, t)
-					for d, x := range q.row(b, h*(hq/hk)+g, t) {
-						for m := range out {
-							out[m] += scale * x * s[int64(d)*v.d+int64(m)]
-						}
-					}
-				}
+		for t := range q.l {
+			for h := range hk {
+				a.step(b, h, t)
+			}
+			for h := range hq {
+				a.read(y.row(b, h, t), b, h, t, scale)
 			}
 		}
 	}
-	c.give(y.tensor(c.in(0).DType, 3), fromFloats(sd, []int64{q.b, hk, q.d, v.d}, state))
+	c.give(y.tensor(c.in(0).DType, 3), fromFloats(kind, []int64{q.b, hk, q.d, v.d}, a.state))
 	return nil
 }
