@@ -98,15 +98,15 @@ func CausalConvWithState(c *Call) (err error) {
 	return nil
 }
 
-// linear is one application of LinearAttention.
-type linear struct {
+// linearState is one application of LinearAttention.
+type linearState struct {
 	q, k, v     *headed
 	state       []float64 // [B,Hk,dk,dv]
 	decay, beta func(b, h, t int64) []float64
 }
 
 // perStep gives the part of t, [B,T,w], that belongs to a step of a head; w is one of the widths. Without t there is none.
-func (a *linear) perStep(t *tensor.Tensor, name string, widths ...int64) func(b, h, t int64) []float64 {
+func (a *linearState) perStep(t *tensor.Tensor, name string, widths ...int64) func(b, h, t int64) []float64 {
 	if t == nil {
 		return nil
 	}
@@ -124,7 +124,7 @@ func (a *linear) perStep(t *tensor.Tensor, name string, widths ...int64) func(b,
 }
 
 // step updates the state of head h of the keys by position t.
-func (a *linear) step(b, h, t int64) {
+func (a *linearState) step(b, h, t int64) {
 	dv := a.v.d
 	s := a.state[(b*a.k.h+h)*a.k.d*dv:][:a.k.d*dv]
 	key, val := a.k.row(b, h, t), append([]float64{}, a.v.row(b, h, t)...)
@@ -149,7 +149,7 @@ func (a *linear) step(b, h, t int64) {
 }
 
 // read gives what query head h reads at position t.
-func (a *linear) read(out []float64, b, h, t int64, scale float64) {
+func (a *linearState) read(out []float64, b, h, t int64, scale float64) {
 	s := a.state[(b*a.k.h+h/(a.q.h/a.k.h))*a.k.d*a.v.d:]
 	for d, x := range a.q.row(b, h, t) {
 		for m := range out {
@@ -175,7 +175,7 @@ func LinearAttention(c *Call) (err error) {
 	past, decay, beta := c.opt(3), c.opt(4), c.opt(5)
 	check((decay != nil) == (rule == "gated" || rule == "gated_delta"), "decay goes with the gated rules, not with %s", rule)
 	check((beta != nil) == (rule == "delta" || rule == "gated_delta"), "beta goes with the delta rules, not with %s", rule)
-	a := &linear{q: q, k: k, v: v, state: make([]float64, q.b*hk*q.d*v.d)}
+	a := &linearState{q: q, k: k, v: v, state: make([]float64, q.b*hk*q.d*v.d)}
 	kind := c.in(0).DType // of the state
 	if past != nil {
 		check(past.Len() == int64(len(a.state)), "past_state is %s, want [%d,%d,%d,%d]", past.TypeString(), q.b, hk, q.d, v.d)
