@@ -1,6 +1,8 @@
 package lower
 
 import (
+	"errors"
+
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/tensor"
@@ -271,15 +273,16 @@ func (v *intConv) sum(k *K, n, group, y *loop.Value, count, lanes int, body func
 	})
 }
 
-// perChannel reads v, single or one per channel, for channel ch or the lanes that follow it.
+// perChannel reads v, single or one per channel, for channel ch or the lanes that follow it, in its compute type.
 func (k *K) perChannel(v *ir.Value, ch *loop.Value, lanes int, across bool) *loop.Value {
+	d := v.Type.DType
 	switch {
 	case single(v):
-		return k.Broadcast(k.Load(k.Buf(v), k.Int(0), 1), lanes)
+		return k.Broadcast(k.fromMemory(k.Load(k.Buf(v), k.Int(0), 1), d), lanes)
 	case across:
-		return k.Load(k.Buf(v), ch, lanes)
+		return k.fromMemory(k.Load(k.Buf(v), ch, lanes), d)
 	}
-	return k.Broadcast(k.Load(k.Buf(v), ch, 1), lanes)
+	return k.Broadcast(k.fromMemory(k.Load(k.Buf(v), ch, 1), d), lanes)
 }
 
 // zeroPoints are those of the weights of each channel, nil where there are none.
@@ -302,7 +305,11 @@ func (v *intConv) done(k *K, sum, ch *loop.Value, across bool) *loop.Value {
 }
 
 func lowerConvInteger(c *Ctx, op *ir.Op) error {
-	v, err := newIntConv(op, op.Operands[0], op.Operands[1], op.Operand(2), op.Operand(3))
+	x, w, xzp, wzp := op.Operands[0], op.Operands[1], op.Operand(2), op.Operand(3)
+	v, err := newIntConv(op, x, w, xzp, wzp)
+	if errors.Is(err, errDecline) {
+		return c.intConvAny(op, x, w, xzp, wzp, nil, nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -310,23 +317,30 @@ func lowerConvInteger(c *Ctx, op *ir.Op) error {
 }
 
 func lowerQLinearConv(c *Ctx, op *ir.Op) error {
-	o, bias := op.Operands, op.Operand(8)
+	o, bias, out := op.Operands, op.Operand(8), op.Results[0]
 	xs, ws, ys, yz := o[1], o[4], o[6], o[7]
-	v, err := newIntConv(op, o[0], o[3], o[2], o[5])
-	if err != nil {
-		return err
+	if !o[3].Type.Ranked || o[3].Type.Rank() < 1 {
+		return errDecline
 	}
-	m, one := ir.Const(v.m), ir.Const(1)
+	m, one := o[3].Type.Shape[0], ir.Const(1)
 	if scaleFits(xs, one) != nil || scaleFits(ws, m) != nil || scaleFits(ys, one) != nil || !single(yz) || !isByte(yz) ||
 		bias != nil && (bias.Type.DType != tensor.I32 || bias.Type.Rank() != 1 || !bias.Type.Shape[0].Equal(m)) {
 		return errDecline
 	}
-	v.extra = present(xs, ws, ys, yz, bias)
-	v.finish = func(k *K, sum *loop.Value, per func(e *ir.Value) *loop.Value) *loop.Value {
+	extra := present(xs, ws, ys, yz, bias)
+	finish := func(k *K, sum *loop.Value, per func(e *ir.Value) *loop.Value) *loop.Value {
 		if bias != nil {
 			sum = k.Add(sum, per(bias))
 		}
-		return k.requantize(sum, per(xs), per(ws), per(ys), per(yz), v.out.Type.DType)
+		return k.requantize(sum, per(xs), per(ws), per(ys), per(yz), out.Type.DType)
 	}
+	v, err := newIntConv(op, o[0], o[3], o[2], o[5])
+	if errors.Is(err, errDecline) {
+		return c.intConvAny(op, o[0], o[3], o[2], o[5], extra, finish)
+	}
+	if err != nil {
+		return err
+	}
+	v.extra, v.finish = extra, finish
 	return v.lower(c)
 }

@@ -101,48 +101,80 @@ func present(vs ...*ir.Value) []*ir.Value {
 	return out
 }
 
-// intMatMul is a product of matrices of 8-bit integers. Zero points are nil, single, or one per row of A
-// or column of B.
+// intMatMul is a product of matrices of 8-bit integers. Zero points and scales are one, one per row of A
+// or column of B, or tensors that broadcast to the stack of results.
 type intMatMul struct {
-	op             *ir.Op
-	a, b, out      *ir.Value
-	azp, bzp       *ir.Value
-	m, n, k        ir.Dim
-	batch          []ir.Dim
-	aBatch, bBatch []ir.Dim // strides
-	extra          []*ir.Value
-	finish         func(k *K, sum *loop.Value, row, col func(v *ir.Value) *loop.Value) *loop.Value
+	op       *ir.Op
+	a, b     matrix
+	azp, bzp *matrix // nil for none
+	out      *ir.Value
+	m, n, k  ir.Dim
+	batch    []ir.Dim
+	extra    []*ir.Value
+	finish   func(k *K, sum *loop.Value, at func(m *matrix) *loop.Value) *loop.Value
 }
 
 // newIntMatMul sets up the shapes.
-func newIntMatMul(op *ir.Op, a, b, azp, bzp *ir.Value) (*intMatMul, error) {
-	if !isByte(a) || !isByte(b) || a.Type.Rank() < 2 || b.Type.Rank() < 2 {
+func (c *Ctx) newIntMatMul(op *ir.Op, a, b, azp, bzp *ir.Value) (*intMatMul, error) {
+	if !isByte(a) || !isByte(b) || a.Type.Rank() < 1 || b.Type.Rank() < 1 {
 		return nil, errDecline
 	}
-	as, bs := a.Type.Shape, b.Type.Shape
+	as, bs, out := a.Type.Shape, b.Type.Shape, op.Results[0].Type.Shape
+	nb := len(out) - min(1, len(as)-1) - min(1, len(bs)-1)
+	if len(as) == 1 {
+		as = []ir.Dim{ir.Const(1), as[0]}
+	}
+	if len(bs) == 1 {
+		bs = []ir.Dim{bs[0], ir.Const(1)}
+	}
 	ra, rb := len(as), len(bs)
-	g := &intMatMul{op: op, a: a, b: b, out: op.Results[0], azp: azp, bzp: bzp, m: as[ra-2], n: bs[rb-1], k: as[ra-1]}
-	if !g.k.Equal(bs[rb-2]) {
-		return nil, errDecline
-	}
-	for _, z := range []struct {
-		v *ir.Value
-		n ir.Dim
-	}{{azp, g.m}, {bzp, g.n}} {
-		if err := fitsVector(z.v, z.n); err != nil {
-			return nil, err
+	g := &intMatMul{op: op, out: op.Results[0], m: as[ra-2], n: bs[rb-1], k: as[ra-1], batch: out[:nb:nb]}
+	c.checkEqual(op, g.k, bs[rb-2], "the inner dimensions")
+	stack := func(v *ir.Value, shape []ir.Dim) (matrix, error) {
+		n := len(shape)
+		st, err := c.broadcastStrides(op, shape, append(append([]ir.Dim{}, g.batch...), shape[n-2], shape[n-1]))
+		if err != nil {
+			return matrix{}, err
 		}
+		return matrix{v: v, batch: st[:nb], row: st[nb], col: st[nb+1]}, nil
 	}
-	out := g.out.Type.Shape
-	if len(out) < 2 {
+	var err error
+	if g.a, err = stack(a, as); err != nil {
+		return nil, err
+	}
+	if g.b, err = stack(b, bs); err != nil {
+		return nil, err
+	}
+	if g.azp, err = g.param(c, azp, true); err != nil {
+		return nil, err
+	}
+	g.bzp, err = g.param(c, bzp, false)
+	return g, err
+}
+
+// param places a zero point or scale, by rows of A or by columns of B; nil for none.
+func (g *intMatMul) param(c *Ctx, v *ir.Value, rows bool) (*matrix, error) {
+	if v == nil {
+		return nil, nil
+	}
+	nb := len(g.batch)
+	p := &matrix{v: v, batch: make([]ir.Dim, nb)}
+	switch {
+	case !v.Type.Ranked || !compiled(v.Type.DType):
 		return nil, errDecline
+	case single(v):
+		return p, nil
 	}
-	g.batch = out[:len(out)-2]
-	g.aBatch, g.bBatch = batchStrides(as, g.batch), batchStrides(bs, g.batch)
-	if g.aBatch == nil || g.bBatch == nil {
-		return nil, errDecline
+	shape := v.Type.Shape
+	if len(shape) == 1 && rows {
+		shape = []ir.Dim{shape[0], ir.Const(1)}
 	}
-	return g, nil
+	st, err := c.broadcastStrides(g.op, shape, append(append([]ir.Dim{}, g.batch...), g.m, g.n))
+	if err != nil {
+		return nil, err
+	}
+	p.batch, p.row, p.col = st[:nb], st[nb], st[nb+1]
+	return p, nil
 }
 
 // fitsVector declines unless v is absent, single, or a vector of n elements.
@@ -151,24 +183,6 @@ func fitsVector(v *ir.Value, n ir.Dim) error {
 		return nil
 	}
 	return errDecline
-}
-
-// batchStrides are the strides of a stack of matrices of the given shape over the dimensions batch; nil
-// where only the run time can tell.
-func batchStrides(shape, batch []ir.Dim) []ir.Dim {
-	r := len(shape)
-	if r-2 > len(batch) {
-		return nil
-	}
-	st, ok := BroadcastStrides(shape[:r-2], batch)
-	if !ok {
-		return nil
-	}
-	out := make([]ir.Dim, len(batch))
-	for i := range st {
-		out[i] = st[i].Mul(shape[r-2]).Mul(shape[r-1])
-	}
-	return out
 }
 
 // rows is how many rows a tile has.
@@ -186,63 +200,71 @@ func (g *intMatMul) lower(c *Ctx) error {
 	if g.k.IsConst() {
 		ns = 10 + float64(g.k.Value()*rows)
 	}
+	ins := append([]*ir.Value{g.a.v, g.b.v}, g.extra...)
+	for _, p := range []*matrix{g.azp, g.bzp} {
+		if p != nil {
+			ins = append(ins, p.v)
+		}
+	}
 	total := ir.Product(g.batch)
 	return c.Kernel(Step{
-		Op: g.op, Name: "int_matmul", Ins: append(present(g.a, g.b, g.azp, g.bzp), g.extra...), Outs: []*ir.Value{g.out},
+		Op: g.op, Name: "int_matmul", Ins: ins, Outs: []*ir.Value{g.out},
 		ParAt:     func(l *target.Level) ir.Dim { return total.Mul(tall).Mul(colTiles(l, g.n)) },
-		NsPerIter: ns, Flops: total.Mul(g.m).Mul(g.n).Mul(g.k).MulInt(2), Bytes: bytesOf(g.a).Add(bytesOf(g.b)).Add(bytesOf(g.out)),
+		NsPerIter: ns, Flops: total.Mul(g.m).Mul(g.n).Mul(g.k).MulInt(2), Bytes: bytesOf(g.a.v).Add(bytesOf(g.b.v)).Add(bytesOf(g.out)),
 		Build: func(k *K) {
 			k.Parallel(func(i *loop.Value) {
 				dims := append(append([]ir.Dim{}, g.batch...), tall, colTiles(k.Level, g.n))
 				co := k.Unflatten(i, dims...)
 				nb := len(g.batch)
-				aAt, bAt, oAt := k.Int(0), k.Int(0), k.Int(0)
-				for d, s := range Strides(g.batch) {
-					aAt, bAt = k.Add(aAt, k.MulDim(co[d], g.aBatch[d])), k.Add(bAt, k.MulDim(co[d], g.bBatch[d]))
-					oAt = k.Add(oAt, k.MulDim(co[d], s))
-				}
 				row := make([]*loop.Value, rows)
 				for r := range row {
 					row[r] = k.MinIdx(k.AddInt(k.MulInt(co[nb], rows), int64(r)), k.Dim(g.m.AddInt(-1)))
 				}
-				k.cols(co[nb+1], g.n, func(x *loop.Value, v, lanes int) { g.tile(k, aAt, bAt, k.MulDim(oAt, g.m), row, x, v, lanes) })
+				k.cols(co[nb+1], g.n, func(x *loop.Value, v, lanes int) { g.tile(k, co[:nb], row, x, v, lanes) })
 			})
 		},
 	})
 }
 
-// tile computes the rows given, some of which may be equal, by v vectors of columns from x on.
-func (g *intMatMul) tile(k *K, aAt, bAt, first *loop.Value, row []*loop.Value, x *loop.Value, v, lanes int) {
-	col := func(j int) *loop.Value { return k.AddInt(x, int64(j*lanes)) }
-	at := func(v *ir.Value, i *loop.Value, lanes int) *loop.Value {
-		if single(v) {
-			return k.Broadcast(k.Load(k.Buf(v), k.Int(0), 1), lanes)
-		}
-		return k.Load(k.Buf(v), i, lanes)
+// quantAt reads lanes columns of a zero point or scale, in its compute type.
+func (k *K) quantAt(m *matrix, batch []*loop.Value, row, col *loop.Value, lanes int) *loop.Value {
+	at := m.at(k, batch, row, col)
+	if m.col.Is(1) {
+		return k.fromMemory(k.Load(k.Buf(m.v), at, lanes), m.v.Type.DType)
 	}
+	if m.col.Is(0) || lanes == 1 {
+		return k.Broadcast(k.fromMemory(k.Load(k.Buf(m.v), at, 1), m.v.Type.DType), lanes)
+	}
+	step := k.Mul(k.steps(lanes), k.Broadcast(k.Dim(m.col), lanes))
+	return k.fromMemory(k.Gather(k.Buf(m.v), k.Add(k.Broadcast(at, lanes), step)), m.v.Type.DType)
+}
+
+// tile computes the rows given, some of which may be equal, by v vectors of columns from x on.
+func (g *intMatMul) tile(k *K, batch, row []*loop.Value, x *loop.Value, v, lanes int) {
+	col := func(j int) *loop.Value { return k.AddInt(x, int64(j*lanes)) }
 	float := func(x *loop.Value) *loop.Value { return k.Convert(k.Convert(x, tensor.I32), tensor.F32) }
 	az, bz := make([]*loop.Value, len(row)), make([]*loop.Value, v)
 	for r := range az {
 		if g.azp != nil {
-			az[r] = float(at(g.azp, row[r], 1))
+			az[r] = float(k.quantAt(g.azp, batch, row[r], k.Int(0), 1))
 		}
 	}
 	for j := range bz {
 		if g.bzp != nil {
-			bz[j] = float(at(g.bzp, col(j), lanes))
+			bz[j] = float(k.quantAt(g.bzp, batch, k.Int(0), col(j), lanes))
 		}
 	}
 	sums := k.exactSum(g.k, 1, len(row)*v, lanes, func(i *loop.Value, acc []*loop.Value) []*loop.Value {
 		b := make([]*loop.Value, v)
 		for j := range b {
-			b[j] = k.loadByte(k.Buf(g.b), k.Add(bAt, k.Add(k.MulDim(i, g.n), col(j))), lanes)
+			b[j] = k.loadByte(k.Buf(g.b.v), g.b.at(k, batch, i, col(j)), lanes)
 			if bz[j] != nil {
 				b[j] = k.Sub(b[j], bz[j])
 			}
 		}
 		next := make([]*loop.Value, len(acc))
 		for r := range row {
-			a := k.loadByte(k.Buf(g.a), k.Add(aAt, k.Add(k.MulDim(row[r], g.k), i)), 1)
+			a := k.loadByte(k.Buf(g.a.v), g.a.at(k, batch, row[r], i), 1)
 			if az[r] != nil {
 				a = k.Sub(a, az[r])
 			}
@@ -252,19 +274,23 @@ func (g *intMatMul) tile(k *K, aAt, bAt, first *loop.Value, row []*loop.Value, x
 		}
 		return next
 	})
+	out := matrix{v: g.out, row: g.n, col: ir.Const(1)}
+	for _, s := range Strides(g.batch) {
+		out.batch = append(out.batch, s.Mul(g.m).Mul(g.n))
+	}
 	for r := range row {
 		for j := range v {
 			sum := sums[r*v+j]
 			if g.finish != nil {
-				sum = g.finish(k, sum, func(v *ir.Value) *loop.Value { return k.Broadcast(at(v, row[r], 1), lanes) }, func(v *ir.Value) *loop.Value { return at(v, col(j), lanes) })
+				sum = g.finish(k, sum, func(m *matrix) *loop.Value { return k.quantAt(m, batch, row[r], col(j), lanes) })
 			}
-			k.Store(k.Buf(g.out), k.Add(k.MulDim(k.Add(first, row[r]), g.n), col(j)), sum)
+			k.Store(k.Buf(g.out), out.at(k, batch, row[r], col(j)), sum)
 		}
 	}
 }
 
 func lowerMatMulInteger(c *Ctx, op *ir.Op) error {
-	g, err := newIntMatMul(op, op.Operands[0], op.Operands[1], op.Operand(2), op.Operand(3))
+	g, err := c.newIntMatMul(op, op.Operands[0], op.Operands[1], op.Operand(2), op.Operand(3))
 	if err != nil {
 		return err
 	}
@@ -277,9 +303,9 @@ func (k *K) requantize(sum, xs, ws, ys, zp *loop.Value, d tensor.DType) *loop.Va
 	return k.quantize(v, k.Convert(k.Convert(zp, tensor.I32), tensor.F32), d)
 }
 
-// scaleFits declines unless v is f32, and single or a vector of n.
+// scaleFits declines unless v is a float, and single or a vector of n.
 func scaleFits(v *ir.Value, n ir.Dim) error {
-	if v.Type.DType != tensor.F32 {
+	if !isHalfOrFloat(v.Type.DType) {
 		return errDecline
 	}
 	return fitsVector(v, n)
@@ -287,17 +313,27 @@ func scaleFits(v *ir.Value, n ir.Dim) error {
 
 func lowerQLinearMatMul(c *Ctx, op *ir.Op) error {
 	o := op.Operands
-	as, bs, ys, yz := o[1], o[4], o[6], o[7]
-	g, err := newIntMatMul(op, o[0], o[3], o[2], o[5])
+	ys, yz := o[6], o[7]
+	g, err := c.newIntMatMul(op, o[0], o[3], o[2], o[5])
 	if err != nil {
 		return err
 	}
-	if scaleFits(as, g.m) != nil || scaleFits(bs, g.n) != nil || scaleFits(ys, ir.Const(1)) != nil || !single(yz) || !isByte(yz) {
+	if scaleFits(ys, ir.Const(1)) != nil || !single(yz) || !isByte(yz) || !isHalfOrFloat(o[1].Type.DType) || !isHalfOrFloat(o[4].Type.DType) {
 		return errDecline
 	}
-	g.extra = []*ir.Value{as, bs, ys, yz}
-	g.finish = func(k *K, sum *loop.Value, row, col func(v *ir.Value) *loop.Value) *loop.Value {
-		return k.requantize(sum, row(as), col(bs), row(ys), row(yz), g.out.Type.DType)
+	var ps []*matrix
+	for _, s := range []struct {
+		v    *ir.Value
+		rows bool
+	}{{o[1], true}, {o[4], false}, {ys, true}, {yz, true}} {
+		p, err := g.param(c, s.v, s.rows)
+		if err != nil {
+			return err
+		}
+		ps, g.extra = append(ps, p), append(g.extra, s.v)
+	}
+	g.finish = func(k *K, sum *loop.Value, at func(m *matrix) *loop.Value) *loop.Value {
+		return k.requantize(sum, at(ps[0]), at(ps[1]), at(ps[2]), at(ps[3]), g.out.Type.DType)
 	}
 	return g.lower(c)
 }

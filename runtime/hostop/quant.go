@@ -210,23 +210,25 @@ func QLinearConv(c *Call) (err error) {
 }
 
 // QLinearMatMul is the matrix product of quantised tensors. Scales of A are one or per row, of B one or
-// per column.
+// per column, or either broadcasts to the result.
 func QLinearMatMul(c *Call) (err error) {
 	defer guard(&err)
-	a, as, b, bs, ys, yz := c.in(0), floatsOf(c.in(1)), c.in(3), floatsOf(c.in(4)), scalarFloat(c.in(6), "y_scale"), c.in(7)
+	a, as, b, bs, ys, yz := c.in(0), c.in(1), c.in(3), c.in(4), scalarFloat(c.in(6), "y_scale"), c.in(7)
 	sums, shape := quantProduct(a, b, c.in(2), c.in(5))
 	sa, sb, _ := matmulShapes(a.Shape, b.Shape)
-	rows, cols := sa[len(sa)-2], sb[len(sb)-1]
-	check(len(as) == 1 || int64(len(as)) == rows, "%d scales for %d rows", len(as), rows)
-	check(len(bs) == 1 || int64(len(bs)) == cols, "%d scales for %d columns", len(bs), cols)
-	pick := func(s []float64, k int64) float64 {
-		if len(s) == 1 {
-			return s[0]
-		}
-		return s[k]
+	full := append(broadcastShape(sa[:len(sa)-2], sb[:len(sb)-2]), sa[len(sa)-2], sb[len(sb)-1])
+	if len(as.Shape) == 1 && as.Len() > 1 {
+		as = reshaped(as, as.Shape[0], 1)
 	}
+	each := func(s *tensor.Tensor) []float64 {
+		if s.Len() == 1 {
+			s = reshaped(s)
+		}
+		return zip(full, s.Shape, nil, floatsOf(s), []float64{0}, func(x, _ float64) float64 { return x })
+	}
+	rows, cols := each(as), each(bs)
 	c.give(requantize(yz.DType, shape, sums, scalarFloat(yz, "y_zero_point"), func(i int64) float64 {
-		return f32(f32(pick(as, i/cols%rows)*pick(bs, i%cols)) / ys)
+		return f32(f32(rows[i]*cols[i]) / ys)
 	}))
 	return nil
 }
