@@ -311,6 +311,10 @@ func inferMaxRoiPool(c *InferCtx, op *Op) error {
 }
 
 func inferRoiAlign(c *InferCtx, op *Op) error {
+	if err := firstErr(wantWord(op, "mode", "avg", "avg", "max"),
+		wantWord(op, "coordinate_transformation_mode", "half_pixel", "half_pixel", "output_half_pixel")); err != nil {
+		return err
+	}
 	return c.roiPool(op, Dims(op.Attrs.Int("output_height", 1), op.Attrs.Int("output_width", 1)))
 }
 

@@ -155,6 +155,9 @@ func dyadic(x float64) (num, den int64, ok bool) {
 
 func inferGridSample(c *InferCtx, op *Op) error {
 	d := dtypeOf(op, 0)
+	if err := firstErr(wantWord(op, "mode", "linear", "linear", "nearest", "cubic"), wantWord(op, "padding_mode", "zeros", "zeros", "border", "reflection")); err != nil {
+		return err
+	}
 	if anyUnranked(op, 0, 1) {
 		return c.convUnranked(op, 0, 1, d)
 	}
@@ -162,6 +165,9 @@ func inferGridSample(c *InferCtx, op *Op) error {
 		return err
 	}
 	x, grid := shapeOf(op, 0), shapeOf(op, 1)
+	if n := grid[len(grid)-1]; n.IsConst() && !n.Is(int64(len(x)-2)) {
+		return op.Errorf("grid is %v, want points of %d coordinates", op.Operands[1].Type, len(x)-2)
+	}
 	return c.set(op, d, slices.Concat(x[:2], grid[1:len(grid)-1]))
 }
 

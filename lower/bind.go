@@ -13,7 +13,8 @@ var bindsSizes = map[string]bool{
 	"ReduceL1": true, "ReduceL2": true, "ReduceLogSum": true, "ReduceLogSumExp": true, "ReduceMax": true, "ReduceMean": true,
 	"ReduceMin": true, "ReduceProd": true, "ReduceSum": true, "ReduceSumSquare": true,
 	"TopK":   true,
-	"Resize": true,
+	"Resize": true, "AffineGrid": true,
+	"DFT": true, "STFT": true, "BlackmanWindow": true, "HammingWindow": true, "HannWindow": true, "MelWeightMatrix": true,
 }
 
 // unboundIn gives the symbol of d that no step has bound yet, "" if there is none.

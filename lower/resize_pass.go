@@ -75,7 +75,7 @@ func (r *resize) along(k *K, a *resizeAxis, from, to *ir.Value, row, lo, hi *loo
 			x = k.loadAt(k.Buf(from), k.Add(k.Load(k.Buf(a.index), at, lanes), k.Broadcast(src, lanes)))
 			return r.number(k, x, from), k.Load(k.Buf(a.weights), at, lanes)
 		})
-		k.Store(k.Buf(to), k.Add(dst, e), r.finish(k, v, to))
+		k.Store(k.Buf(to), k.Add(dst, e), k.rounded(v, to.Type.DType))
 	})
 }
 
@@ -111,7 +111,7 @@ func (r *resize) across(k *K, a *resizeAxis, from, to *ir.Value, outer, row *loo
 			src, w := tap(j)
 			return r.number(k, k.Load(k.Buf(from), k.Add(src, e), lanes), from), k.Broadcast(w, lanes)
 		})
-		k.Store(k.Buf(to), k.Add(dst, e), r.finish(k, v, to))
+		k.Store(k.Buf(to), k.Add(dst, e), k.rounded(v, to.Type.DType))
 	})
 }
 
@@ -144,27 +144,20 @@ func (r *resize) sum(k *K, a *resizeAxis, lanes int, tap func(j *loop.Value) (x,
 	})[0]
 }
 
-// finish turns a sum into an element of v: integers are rounded half to even and saturate.
-func (r *resize) finish(k *K, x *loop.Value, v *ir.Value) *loop.Value {
-	d := v.Type.DType
+// rounded turns a float into an element of type d as it is stored: integers are rounded half to even and saturate.
+func (k *K) rounded(x *loop.Value, d tensor.DType) *loop.Value {
 	if !d.IsInt() {
 		return k.toMemory(k.Convert(x, computeType(d)), d)
 	}
+	t, bits := loop.Vec(d, x.Type.Lanes), d.Bits()
+	least, most, top := 0.0, math.Ldexp(1, bits), int64(uint64(math.MaxUint64)>>(64-bits))
+	if d.Class() == tensor.ClassInt {
+		least, most, top = -most/2, most/2, math.MaxInt64>>(64-bits)
+	}
 	x = k.Unary(loop.OpRound, x)
-	least, most := 0.0, math.Ldexp(1, d.Bits())
-	if d.Class() == tensor.ClassInt {
-		most /= 2
-		least = -most
-	}
-	// most itself is one too many; for the widest types it is what the largest rounds to.
-	t := loop.Vec(d, x.Type.Lanes)
-	top := k.IntOf(t, int64(uint64(math.MaxUint64)>>(64-d.Bits())))
-	if d.Class() == tensor.ClassInt {
-		top = k.IntOf(t, math.MaxInt64>>(64-d.Bits()))
-	}
-	low := k.Select(k.Cmp(loop.GE, x, k.num(x, least)), x, k.num(x, least))
-	fits := k.Cmp(loop.LT, low, k.num(x, most))
-	return k.Select(fits, k.CastTo(k.Select(fits, low, k.num(x, 0)), d), top)
+	x = k.Select(k.Cmp(loop.GE, x, k.num(x, least)), x, k.num(x, least))
+	fits := k.Cmp(loop.LT, x, k.num(x, most))
+	return k.Select(fits, k.CastTo(k.Select(fits, x, k.num(x, 0)), d), k.IntOf(t, top))
 }
 
 // pickAll takes the nearest along all axes at once.
@@ -234,7 +227,7 @@ func (r *resize) fillOutside() error {
 					if by[rank-1] != nil {
 						here = k.Or(here, mark(by[rank-1], e, lanes))
 					}
-					value := r.finish(k, k.Float(loop.Vec(r.weight, lanes), r.outside), r.out)
+					value := k.rounded(k.Float(loop.Vec(r.weight, lanes), r.outside), r.out.Type.DType)
 					k.Store(k.Buf(r.out), at, k.Select(here, value, k.Load(k.Buf(r.out), at, lanes)))
 				})
 			})

@@ -148,8 +148,7 @@ func (t *tapWriter) filter(i, x *loop.Value) {
 	})
 }
 
-// kernel is the interpolating function at distance d >= 0: a tent, or the cubic convolution of R. Keys
-// (1981) with coefficient a.
+// kernel is the interpolating function at distance d >= 0: a tent, or cubic convolution.
 func (t *tapWriter) kernel(d *loop.Value) *loop.Value {
 	num := func(v float64) *loop.Value { return t.num(d, v) }
 	below := func(v *loop.Value, limit float64, p loop.Pred, els *loop.Value) *loop.Value {
@@ -158,8 +157,6 @@ func (t *tapWriter) kernel(d *loop.Value) *loop.Value {
 	if t.r.mode == "linear" {
 		return below(t.Sub(num(1), d), 1, loop.LT, num(0))
 	}
-	a := t.r.cubicA
-	near := t.Add(t.Mul(t.Mul(t.Sub(t.Mul(num(a+2), d), num(a+3)), d), d), num(1))
-	far := t.Sub(t.Mul(t.Add(t.Mul(t.Sub(t.Mul(num(a), d), num(5*a)), d), num(8*a)), d), num(4*a))
+	near, far := t.cubic(d, t.r.cubicA, true), t.cubic(d, t.r.cubicA, false)
 	return below(near, 1, loop.LE, below(far, 2, loop.LT, num(0)))
 }

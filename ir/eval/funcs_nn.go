@@ -29,4 +29,8 @@ var nnFuncs = map[string]hostop.Func{
 	"RotaryEmbedding":           hostop.RotaryEmbedding,
 	"NegativeLogLikelihoodLoss": hostop.NegativeLogLikelihoodLoss,
 	"SoftmaxCrossEntropyLoss":   hostop.SoftmaxCrossEntropyLoss,
+	"AffineGrid":                hostop.AffineGrid,
+	"GridSample":                hostop.GridSample,
+	"MaxRoiPool":                hostop.MaxRoiPool,
+	"RoiAlign":                  hostop.RoiAlign,
 }
