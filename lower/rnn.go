@@ -9,7 +9,7 @@ import (
 )
 
 func recurrentRules() map[string]rule {
-	return map[string]rule{"LSTM": lowerRNN, "GRU": lowerRNN}
+	return map[string]rule{"RNN": lowerRNNAny, "LSTM": lowerRNN, "GRU": lowerRNN}
 }
 
 // cell describes a recurrent cell: how many gates its matrices hold and how a step combines them.
@@ -53,7 +53,12 @@ type rnn struct {
 	biasBuf int32     // [2][gates*hp]: Wb, Rb
 }
 
+// lowerRNN compiles LSTM and GRU: f32 layers with constant weights and the standard equations with packed weights.
 func lowerRNN(c *Ctx, op *ir.Op) error {
+	return c.either(func() error { return lowerRNNPacked(c, op) }, func() error { return lowerRNNAny(c, op) })
+}
+
+func lowerRNNPacked(c *Ctx, op *ir.Op) error {
 	x, w, rw := op.Operands[0], c.constOf(op.Operands[1]), c.constOf(op.Operands[2])
 	if w == nil || rw == nil || x.Type.DType != tensor.F32 || !rnnDefaults(op) || !x.Type.Shape[2].IsConst() {
 		return errDecline
