@@ -168,6 +168,21 @@ func inferArith(c *InferCtx, op *Op) error {
 	return nil
 }
 
+// inferMod refuses floats without fmod, whose sign of the result ONNX leaves open.
+func inferMod(c *InferCtx, op *Op) error {
+	if d := dtypeOf(op, 0); d.IsFloat() && op.Attrs.Int("fmod", 0) == 0 {
+		return op.Errorf("fmod is 0 for operands of type %v, want 1: it may be 0 for integers alone", d)
+	}
+	return inferArith(c, op)
+}
+
+func inferBitShift(c *InferCtx, op *Op) error {
+	if d := op.Attrs.Str("direction", ""); d != "LEFT" && d != "RIGHT" {
+		return op.Errorf("direction is %q, want LEFT or RIGHT", d)
+	}
+	return inferBroadcast(c, op)
+}
+
 // elemArith computes on symbolic elements; false where the result has no exact expression.
 var elemArith = map[string]func(op *Op, a, b Dim) (Dim, bool){
 	"Add": func(_ *Op, a, b Dim) (Dim, bool) { return a.Add(b), true },

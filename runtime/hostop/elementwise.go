@@ -93,7 +93,7 @@ func divInt[T int64 | uint64](a, b T) T {
 }
 
 func remInt[T int64 | uint64](a, b T) T {
-	check(b != 0, "integer remainder of a division by zero")
+	check(b != 0, "integer division by zero")
 	return a % b
 }
 
@@ -122,6 +122,9 @@ func Div(c *Call) error { return arithmetic(c, opDiv) }
 func Mod(c *Call) error {
 	if c.Attrs.Int("fmod", 0) != 0 {
 		return arithmetic(c, opFmod)
+	}
+	if x := c.Tensor(0); x != nil && x.DType.IsFloat() {
+		return Errorf("fmod is 0 for operands of type %v, want 1", x.DType)
 	}
 	return arithmetic(c, opMod)
 }
@@ -210,11 +213,11 @@ func Sum(c *Call) (err error) {
 	return nil
 }
 
-// Mean is the mean of the operands.
+// Mean is the mean of the operands; that of integers truncates the quotient of the sum.
 func Mean(c *Call) (err error) {
 	defer guard(&err)
-	n := float64(len(c.In))
-	c.give(mapFloats(variadic(c, opAdd), func(x float64) float64 { return x / n }))
+	sum := variadic(c, opAdd)
+	c.give(opDiv.apply(sum, fromFloats(sum.DType, nil, []float64{float64(len(c.In))})))
 	return nil
 }
 
@@ -300,11 +303,27 @@ func Where(c *Call) (err error) {
 	return nil
 }
 
+// opRaise and opLower are the bounds of Clip: what does not compare, NaN, stays and does not bound.
+var (
+	opRaise = arith{func(x, lo float64) float64 {
+		if x < lo {
+			return lo
+		}
+		return x
+	}, opMax.i, opMax.u}
+	opLower = arith{func(x, hi float64) float64 {
+		if x > hi {
+			return hi
+		}
+		return x
+	}, opMin.i, opMin.u}
+)
+
 // Clip is min(max, max(x, min)) with scalar bounds; NaN stays, and with min > max all become max.
 func Clip(c *Call) (err error) {
 	defer guard(&err)
 	y := c.in(0)
-	for i, op := range []arith{opMax, opMin} {
+	for i, op := range []arith{opRaise, opLower} {
 		b := c.opt(i + 1)
 		if b == nil {
 			continue

@@ -230,8 +230,9 @@ func Shrink(c *Call) error {
 		}
 		return 0
 	}
-	g := func(x int64) int64 { return int64(f(float64(x))) }
-	return numberMap(c, f, g, g)
+	return numberMap(c, f, func(x int64) int64 { return floatToInt(tensor.I64, f(float64(x))) }, func(x int64) int64 {
+		return floatToInt(tensor.U64, f(float64(uint64(x))))
+	})
 }
 
 // Abs is the absolute value; that of the least integer wraps to itself.
