@@ -176,6 +176,9 @@ func inferSqueeze(c *InferCtx, op *Op) error {
 		}
 	} else {
 		a, ok := c.Ints(op.Operand(1))
+		if n := c.reducedRank(op); !ok && n >= 0 {
+			return c.set(op, t.DType, c.FreshShape(n))
+		}
 		if !ok {
 			return c.unranked(op, t.DType)
 		}

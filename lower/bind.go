@@ -12,7 +12,9 @@ import (
 var bindsSizes = map[string]bool{
 	"ReduceL1": true, "ReduceL2": true, "ReduceLogSum": true, "ReduceLogSumExp": true, "ReduceMax": true, "ReduceMean": true,
 	"ReduceMin": true, "ReduceProd": true, "ReduceSum": true, "ReduceSumSquare": true,
-	"TopK":   true,
+	"TopK": true, "Slice": true, "Pad": true, "Tile": true, "Expand": true, "ConstantOfShape": true, "Split": true, "CenterCropPad": true,
+	"Range": true, "OneHot": true, "NonZero": true, "Compress": true, "NonMaxSuppression": true,
+	"Reshape": true, "Squeeze": true, "Unsqueeze": true,
 	"Resize": true, "AffineGrid": true,
 	"DFT": true, "STFT": true, "BlackmanWindow": true, "HammingWindow": true, "HannWindow": true, "MelWeightMatrix": true,
 }

@@ -11,7 +11,11 @@ import (
 
 // indexRules are the ops that read or write at indices which are data.
 func indexRules() map[string]rule {
-	return map[string]rule{"GatherElements": lowerGatherElements, "GatherND": lowerGatherND, "ScatterND": lowerScatterND}
+	return map[string]rule{
+		"GatherElements": lowerGatherElements, "GatherND": lowerGatherND, "ScatterND": lowerScatterND, "ScatterElements": lowerScatterElements,
+		"TensorScatter": lowerTensorScatter, "ReverseSequence": lowerReverseSequence, "NonZero": lowerNonZero, "Compress": lowerCompress,
+		"NonMaxSuppression": lowerNMS,
+	}
 }
 
 // chunked splits a dimension into count chunks for parallel iterations; one that is known to be short stays whole.
@@ -134,7 +138,13 @@ func lowerGatherAt(c *Ctx, op *ir.Op) error {
 	if err := c.checkIndices(op, idx, []ir.Dim{n}); err != nil {
 		return err
 	}
-	outer, inner, count := ir.Product(x.Type.Shape[:axis]), ir.Product(x.Type.Shape[axis+1:]), ir.Product(idx.Type.Shape)
+	outer, inner := around(x.Type.Shape, axis)
+	return c.gatherRows(op, x, idx, out, outer, n, ir.Product(idx.Type.Shape), inner)
+}
+
+// gatherRows emits the step that takes count slices of inner elements, at the indices idx along an axis of
+// size n, from each of outer parts of x.
+func (c *Ctx) gatherRows(op *ir.Op, x, idx, out *ir.Value, outer, n, count, inner ir.Dim) error {
 	s := Step{Op: op, Name: "gather", Ins: []*ir.Value{x, idx}, Outs: []*ir.Value{out}, Bytes: bytesOf(out).MulInt(2)}
 	if inner.Is(1) { // single elements
 		chunk, chunks := chunked(count)
@@ -179,8 +189,11 @@ func lowerGatherElements(c *Ctx, op *ir.Op) error {
 	axis := axisOf(op.Attrs.Int("axis", 0), rank)
 	for i, d := range idx.Type.Shape {
 		// Outside the axis, the result must be no larger than the data.
-		if e := x.Type.Shape[i]; i != axis && !e.Sub(d).NonNegative() {
-			return errDecline
+		if i == axis {
+			continue
+		}
+		if err := c.checkSize(op, x.Type.Shape[i].Sub(d), 0, "a dimension of the indices exceeds that of the data"); err != nil {
+			return err
 		}
 	}
 	n := x.Type.Shape[axis]

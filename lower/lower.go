@@ -48,8 +48,9 @@ type Ctx struct {
 	Opts   Options
 
 	rules   map[string]rule
-	infer   *ir.InferCtx    // what is known of integer tensors
-	needed  map[*ir.Op]bool // ops that results depend on
+	infer   *ir.InferCtx      // what is known of integer tensors
+	needed  map[*ir.Op]bool   // ops that results depend on
+	binder  map[string]*ir.Op // the op that brings a symbol
 	p       *plan.Plan
 	prog    *Program
 	weights *Weights
@@ -90,6 +91,7 @@ func Lower(m *ir.Module, t *target.Target, w *Weights, opts Options) (*Program, 
 	if c.infer, _, err = ir.InferAll(m); err != nil {
 		return nil, err
 	}
+	c.binder = c.binders()
 	for _, v := range m.Graph.Results {
 		c.need(v)
 	}

@@ -10,8 +10,9 @@ import (
 func moveRules() map[string]rule {
 	return map[string]rule{
 		"Transpose": lowerTranspose, "Concat": lowerConcat, "Split": lowerSplit, "Slice": lowerSlice, "Expand": lowerExpand,
-		"Pad": lowerPad, "Tile": lowerTile, "ConstantOfShape": lowerConstantOfShape, "Gather": lowerGather, "Range": lowerRange,
+		"Pad": lowerPad, "CenterCropPad": lowerCenterCropPad, "Tile": lowerTile, "ConstantOfShape": lowerConstantOfShape, "Gather": lowerGather, "Range": lowerRange,
 		"Reshape": lowerReshape, "Flatten": lowerReshape, "Squeeze": lowerReshape, "Unsqueeze": lowerReshape,
+		"DepthToSpace": lowerDepthToSpace, "SpaceToDepth": lowerSpaceToDepth,
 	}
 }
 
@@ -155,103 +156,6 @@ func lowerConcat(c *Ctx, op *ir.Op) error {
 	return nil
 }
 
-func lowerSplit(c *Ctx, op *ir.Op) error {
-	x := op.Operands[0]
-	if x.Type.Rank() < 0 {
-		return errDecline
-	}
-	axis := axisOf(op.Attrs.Int("axis", 0), x.Type.Rank())
-	from := Strides(x.Type.Shape)
-	at := ir.Dim{}
-	for _, out := range op.Results {
-		m := &move{dims: out.Type.Shape, from: from, to: Strides(out.Type.Shape), fromBase: at.Mul(from[axis])}
-		if err := m.emit(c, op, "split", x, out); err != nil {
-			return err
-		}
-		at = at.Add(out.Type.Shape[axis])
-	}
-	return nil
-}
-
-// lowerSlice compiles Slice where starts and steps are known and the result's size is.
-func lowerSlice(c *Ctx, op *ir.Op) error {
-	x, out := op.Operands[0], op.Results[0]
-	starts, ok := c.elems(op.Operands[1])
-	if !ok || x.Type.Rank() < 0 {
-		return errDecline
-	}
-	axes := make([]int64, len(starts))
-	for i := range axes {
-		axes[i] = int64(i)
-	}
-	if v := op.Operand(3); v != nil {
-		if axes, ok = c.ints(v); !ok {
-			return errDecline
-		}
-	}
-	steps := make([]int64, len(starts))
-	for i := range steps {
-		steps[i] = 1
-	}
-	if v := op.Operand(4); v != nil {
-		if steps, ok = c.ints(v); !ok {
-			return errDecline
-		}
-	}
-	m := &move{dims: out.Type.Shape, from: Strides(x.Type.Shape), to: Strides(out.Type.Shape)}
-	for i, a := range axes {
-		axis := axisOf(a, x.Type.Rank())
-		n := x.Type.Shape[axis]
-		start, ok := clampStart(starts[i], n, steps[i])
-		if !ok {
-			return errDecline
-		}
-		m.fromBase = m.fromBase.Add(start.Mul(m.from[axis]))
-		m.from[axis] = m.from[axis].MulInt(steps[i])
-	}
-	return m.emit(c, op, "slice", x, out)
-}
-
-// clampStart brings a start into the dimension n by the rules of Slice.
-func clampStart(s, n ir.Dim, step int64) (ir.Dim, bool) {
-	if s.IsConst() {
-		if s.Value() < 0 {
-			s = s.Add(n).Max(ir.Const(0))
-		}
-	} else if !s.NonNegative() {
-		return s, false // its sign is not known
-	}
-	if step < 0 {
-		return s.Min(n.AddInt(-1)), true
-	}
-	return s.Min(n), true
-}
-
-func lowerExpand(c *Ctx, op *ir.Op) error {
-	x, out := op.Operands[0], op.Results[0]
-	if x.Type.Rank() < 0 {
-		return errDecline
-	}
-	st, ok := BroadcastStrides(x.Type.Shape, out.Type.Shape)
-	if !ok {
-		return errDecline
-	}
-	m := &move{dims: out.Type.Shape, from: st, to: Strides(out.Type.Shape)}
-	return m.emit(c, op, "expand", x, out)
-}
-
-// lowerReshape is reached by reshapes that are not views: of constants, and those whose sizes differ
-// symbolically though not in fact.
-func lowerReshape(c *Ctx, op *ir.Op) error {
-	x, out := op.Operands[0], op.Results[0]
-	if x.Type.Rank() < 0 || ir.ConstOf(x) == nil {
-		return errDecline
-	}
-	n := ir.Product(out.Type.Shape)
-	m := &move{dims: []ir.Dim{n}, from: oneDims(1), to: oneDims(1)}
-	return m.emit(c, op, "copy", x, out)
-}
-
 // fill emits a step that sets all of out to a constant.
 func (c *Ctx) fill(op *ir.Op, out *ir.Value, d *ir.Data) error {
 	n := ir.Product(out.Type.Shape)
@@ -271,55 +175,6 @@ func (c *Ctx) fill(op *ir.Op, out *ir.Value, d *ir.Data) error {
 
 // zeroOf is the scalar 0 of a type.
 func zeroOf(d tensor.DType) *ir.Data { return ir.DataOf(tensor.New(d)) }
-
-func lowerConstantOfShape(c *Ctx, op *ir.Op) error {
-	out := op.Results[0]
-	if !c.known(op.Operands[0]) || !compiled(out.Type.DType) {
-		return errDecline
-	}
-	d, _ := op.Attrs["value"].(*ir.Data)
-	if d == nil {
-		d = zeroOf(tensor.F32)
-	}
-	return c.fill(op, out, d)
-}
-
-// lowerPad compiles padding by known amounts. With a constant value: a fill, then the elements that stay.
-func lowerPad(c *Ctx, op *ir.Op) error {
-	x, out := op.Operands[0], op.Results[0]
-	pads, ok := c.ints(op.Operands[1])
-	if !ok || x.Type.Rank() < 0 || !compiled(x.Type.DType) {
-		return errDecline
-	}
-	rank := x.Type.Rank()
-	before, after := make([]int64, rank), make([]int64, rank)
-	axes := make([]int64, rank)
-	for i := range axes {
-		axes[i] = int64(i)
-	}
-	if v := op.Operand(3); v != nil {
-		if axes, ok = c.ints(v); !ok {
-			return errDecline
-		}
-	}
-	for i, a := range axes {
-		before[axisOf(a, rank)], after[axisOf(a, rank)] = pads[i], pads[len(axes)+i]
-	}
-	if mode := op.Attrs.Str("mode", "constant"); mode != "constant" {
-		return lowerPadMode(c, op, mode, before, after)
-	}
-	if err := c.fillPadding(op, out, op.Operand(2)); err != nil {
-		return err
-	}
-	m := &move{from: Strides(x.Type.Shape), to: Strides(out.Type.Shape)}
-	for i, d := range x.Type.Shape {
-		// Negative padding crops.
-		m.fromBase = m.fromBase.Add(m.from[i].MulInt(max(0, -before[i])))
-		m.toBase = m.toBase.Add(m.to[i].MulInt(max(0, before[i])))
-		m.dims = append(m.dims, d.AddInt(min(0, before[i])+min(0, after[i])))
-	}
-	return m.emit(c, op, "pad", x, out)
-}
 
 // lowerGather compiles Gather with constant indices, which are checked here, and leaves others to
 // lowerGatherAt.
@@ -365,25 +220,6 @@ func lowerGather(c *Ctx, op *ir.Op) error {
 				k.vectorLoop(k.Int(0), k.Dim(inner), k.Level.Lanes(x.Type.DType.Size()), func(e *loop.Value, lanes int) {
 					k.Store(k.Buf(out), k.Add(to, e), k.Load(k.Buf(x), k.Add(from, e), lanes))
 				})
-			})
-		},
-	})
-}
-
-// lowerRange compiles an integer Range whose bounds are known.
-func lowerRange(c *Ctx, op *ir.Op) error {
-	out := op.Results[0]
-	start, ok1 := c.elems(op.Operands[0])
-	delta, ok2 := c.elems(op.Operands[2])
-	if !ok1 || !ok2 || out.Type.DType != tensor.I64 {
-		return errDecline
-	}
-	n := out.Type.Shape[0]
-	return c.Kernel(Step{
-		Op: op, Name: "range", Outs: []*ir.Value{out}, Par: n, NsPerIter: 1,
-		Build: func(k *K) {
-			k.Parallel(func(i *loop.Value) {
-				k.Store(k.Buf(out), i, k.Add(k.Dim(start[0]), k.MulDim(i, delta[0])))
 			})
 		},
 	})

@@ -6,43 +6,71 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// shapeOperands lists the operands that only say what the result looks like: when their contents are
-// known as symbolic dimensions, the rules take those and no step has to compute the tensor.
-var shapeOperands = map[string][]int{
-	"Reshape": {1}, "Expand": {1}, "Slice": {1, 2, 3, 4}, "Pad": {1, 3}, "ConstantOfShape": {0}, "Range": {0, 1, 2},
-	"Resize": {1, 2, 3}, "Tile": {1}, "Squeeze": {1}, "Unsqueeze": {1}, "Split": {1}, "OneHot": {1},
-	"ReduceSum": {1}, "ReduceMean": {1}, "ReduceMax": {1}, "ReduceMin": {1}, "ReduceProd": {1}, "ReduceSumSquare": {1},
-	"TopK": {1}, "CumSum": {1}, "CumProd": {1}, "CenterCropPad": {1}, "ReduceL1": {1}, "ReduceL2": {1}, "ReduceLogSum": {1}, "ReduceLogSumExp": {1},
-}
-
 // noData lists the ops whose results follow from the types of their operands.
 var noData = map[string]bool{"Shape": true, "Size": true}
 
-// need marks the ops that some result depends on, given what is known of shapes.
+// need marks the ops that some result depends on, given what is known of shapes: of a value whose contents
+// are known as dimensions, those that bind the symbols in them.
 func (c *Ctx) need(v *ir.Value) {
 	if v == nil {
 		return
 	}
 	v = c.resolve(v)
-	if v.Def == nil || c.needed[v.Def] || c.known(v) {
+	if v.Def == nil || c.needed[v.Def] {
+		return
+	}
+	if e, ok := c.elems(v); ok {
+		c.needSizes(e)
 		return
 	}
 	c.needOp(v.Def)
 }
 
+// needSizes marks the ops that bind the symbols of dims.
+func (c *Ctx) needSizes(dims []ir.Dim) {
+	for _, d := range dims {
+		for _, s := range d.Symbols(nil) {
+			if op := c.binder[s]; op != nil && !c.needed[op] {
+				c.needOp(op)
+			}
+		}
+	}
+}
+
+// binders finds for each symbol that no input has the op that brings it.
+func (c *Ctx) binders() map[string]*ir.Op {
+	of := map[string]*ir.Op{}
+	see := func(v *ir.Value, op *ir.Op) {
+		if v == nil {
+			return
+		}
+		for _, d := range v.Type.Shape {
+			for _, s := range d.Symbols(nil) {
+				if _, seen := of[s]; !seen {
+					of[s] = op
+				}
+			}
+		}
+	}
+	for _, v := range c.M.Graph.Params {
+		see(v, nil)
+	}
+	c.M.Graph.Walk(func(op *ir.Op) {
+		for _, v := range op.Results {
+			see(v, op)
+		}
+	})
+	return of
+}
+
 func (c *Ctx) needOp(op *ir.Op) {
 	c.needed[op] = true
 	if noData[op.Info.Name] && op.Operands[0].Type.Ranked {
+		c.needSizes(op.Operands[0].Type.Shape)
 		return
 	}
-	skip := map[int]bool{}
-	for _, i := range shapeOperands[op.Info.Name] {
-		skip[i] = i < len(op.Operands) && c.known(op.Operands[i])
-	}
-	for i, v := range op.Operands {
-		if !skip[i] {
-			c.need(v)
-		}
+	for _, v := range op.Operands {
+		c.need(v)
 	}
 	for _, r := range op.Regions {
 		for _, v := range r.Results {

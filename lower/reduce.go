@@ -188,24 +188,10 @@ func (c *Ctx) learnAxes(op *ir.Op) (kept, red nest, err error) {
 	masks := c.newSyms(rank)
 	err = c.learn(learning{op: op, ins: []*ir.Value{axes}, dims: append(slices.Clone(masks), out.Type.Shape...), fault: "an axis is out of range or given twice",
 		build: func(k *K) ([]*loop.Value, *loop.Value) {
-			init := make([]*loop.Value, rank+1) // how often each axis is named, faults
-			for i := range init {
-				init[i] = k.Int(0)
-			}
-			got := k.For(k.Int(0), k.Dim(n), 1, init, func(i *loop.Value, a []*loop.Value) []*loop.Value {
-				axis, bad := k.axisParam(axes, i, rank)
-				next := []*loop.Value{}
-				for d := range rank {
-					next = append(next, k.Add(a[d], k.flag(k.Cmp(loop.EQ, axis, k.Int(int64(d))))))
-				}
-				return append(next, k.Add(a[rank], bad))
-			})
-			faults := got[rank]
+			got, faults := k.axisMarks(axes, rank)
 			none := k.Cmp(loop.EQ, k.Dim(n), k.Int(0))
 			var m []*loop.Value
-			for d := range rank {
-				faults = k.Add(faults, k.flag(k.Cmp(loop.GT, got[d], k.Int(1))))
-				v := got[d]
+			for _, v := range got {
 				if !noop {
 					v = k.Select(none, k.Int(1), v)
 				}
@@ -223,6 +209,28 @@ func (c *Ctx) learnAxes(op *ir.Op) (kept, red nest, err error) {
 		red.add(less.AddInt(1), st[i])
 	}
 	return kept, red, nil
+}
+
+// axisMarks reads axes: for each of rank dimensions 1 if it is among them, else 0, and the number of axes
+// that are out of range or given twice.
+func (k *K) axisMarks(axes *ir.Value, rank int) (marks []*loop.Value, faults *loop.Value) {
+	init := make([]*loop.Value, rank+1)
+	for i := range init {
+		init[i] = k.Int(0)
+	}
+	got := k.For(k.Int(0), k.Dim(axes.Type.Shape[0]), 1, init, func(i *loop.Value, a []*loop.Value) []*loop.Value {
+		axis, bad := k.axisParam(axes, i, rank)
+		next := []*loop.Value{}
+		for d := range rank {
+			next = append(next, k.Add(a[d], k.flag(k.Cmp(loop.EQ, axis, k.Int(int64(d))))))
+		}
+		return append(next, k.Add(a[rank], bad))
+	})
+	faults = got[rank]
+	for _, n := range got[:rank] {
+		faults = k.Add(faults, k.flag(k.Cmp(loop.GT, n, k.Int(1))))
+	}
+	return got[:rank], faults
 }
 
 // reducedSizes are the sizes of the result, of n dimensions, when those of shape that m marks are reduced.

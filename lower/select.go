@@ -10,7 +10,7 @@ import (
 
 // selectRules are ops that compare positions or values along an axis.
 func selectRules() map[string]rule {
-	return map[string]rule{"ArgMax": lowerArg, "ArgMin": lowerArg, "OneHot": lowerOneHot, "CumSum": lowerCumulate, "CumProd": lowerCumulate, "TopK": lowerTopK, "Trilu": lowerTrilu}
+	return map[string]rule{"ArgMax": lowerArg, "ArgMin": lowerArg, "OneHot": lowerOneHot, "CumSum": lowerCumulate, "CumProd": lowerCumulate, "TopK": lowerTopK, "Trilu": lowerTrilu, "EyeLike": lowerEyeLike}
 }
 
 // axisOr1 gives the size of an axis and the products of the dimensions before and after it; a scalar has one of size 1.
@@ -197,6 +197,14 @@ func lowerOneHot(c *Ctx, op *ir.Op) error {
 		return errDecline
 	}
 	axis := axisOf(op.Attrs.Int("axis", -1), out.Type.Rank())
+	if v := op.Operands[1]; !c.sizesKnown(op) {
+		if !compiled(v.Type.DType) || v.Type.DType == tensor.Bool || !ir.Product(v.Type.Shape).Is(1) {
+			return errDecline
+		}
+		if err := c.learnShape(op, v, []ir.Dim{out.Type.Shape[axis]}); err != nil {
+			return err
+		}
+	}
 	depth := out.Type.Shape[axis]
 	outer, inner := around(out.Type.Shape, axis)
 	width, par := depth, outer

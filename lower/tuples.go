@@ -30,9 +30,7 @@ func (c *Ctx) newTuples(op *ir.Op, data, idx *ir.Value, batchDims int) (*tuples,
 		return nil, errDecline
 	}
 	for i := range batchDims {
-		if !shape[i].Equal(idx.Type.Shape[i]) {
-			return nil, errDecline
-		}
+		c.checkEqual(op, shape[i], idx.Type.Shape[i], "batch dimensions")
 	}
 	end := batchDims + k
 	t := &tuples{idx: idx, dims: shape[batchDims:end], strides: Strides(shape)[batchDims:end], count: ir.Product(idx.Type.Shape[:q-1]), inner: ir.Product(shape[end:]),
@@ -135,59 +133,4 @@ func lowerGatherND(c *Ctx, op *ir.Op) error {
 			k.Parallel(func(i *loop.Value) { k.copyRow(x, out, t.offset(k, i), k.MulDim(i, t.inner), t.inner) })
 		},
 	})
-}
-
-// scatterFolds are the reductions of ScatterND.
-var scatterFolds = map[string]loop.Op{"add": loop.OpAdd, "mul": loop.OpMul, "max": loop.OpMax, "min": loop.OpMin}
-
-// lowerScatterND copies the data and then writes the slices. Tuples that may be equal are taken in
-// order, each iteration doing its part of all slices, so that the last wins.
-func lowerScatterND(c *Ctx, op *ir.Op) error {
-	x, upd, out := op.Operands[0], op.Operands[2], op.Results[0]
-	how := op.Attrs.Str("reduction", "none")
-	fold, folds := scatterFolds[how]
-	if !folds && how != "none" || folds && (!compiled(x.Type.DType) || x.Type.DType == tensor.Bool) || upd.Type.DType != x.Type.DType {
-		return errDecline
-	}
-	t, err := c.newTuples(op, x, op.Operands[1], 0)
-	if err != nil {
-		return err
-	}
-	want := append(append([]ir.Dim{}, t.idx.Type.Shape[:t.idx.Type.Rank()-1]...), x.Type.Shape[len(t.dims):]...)
-	if !ir.Product(want).Equal(ir.Product(upd.Type.Shape)) {
-		return errDecline // the host function says what is wrong
-	}
-	if _, err := c.define(out); err != nil {
-		return op.Errorf("%w", err)
-	}
-	if err := c.copy(op, x, out); err != nil {
-		return err
-	}
-	put := func(k *K, from, to *loop.Value, lo, hi *loop.Value) {
-		k.vectorLoop(lo, hi, k.Level.Lanes(x.Type.DType.Size()), func(e *loop.Value, lanes int) {
-			v := k.Load(k.Buf(upd), k.Add(from, e), lanes)
-			if folds {
-				old := k.fromMemory(k.Load(k.Buf(out), k.Add(to, e), lanes), x.Type.DType)
-				v = k.toMemory(k.fold(fold, old, k.fromMemory(v, x.Type.DType)), x.Type.DType)
-			}
-			k.Store(k.Buf(out), k.Add(to, e), v)
-		})
-	}
-	s := Step{Op: op, Name: "scatter", Ins: append(t.ins(), upd), Outs: []*ir.Value{out}, Bytes: bytesOf(upd).MulInt(2)}
-	if t.distinct {
-		s.Par, s.NsPerIter = t.count, perChunk(t.inner, 0.2)
-		s.Build = func(k *K) {
-			k.Parallel(func(i *loop.Value) { put(k, k.MulDim(i, t.inner), t.offset(k, i), k.Int(0), k.Dim(t.inner)) })
-		}
-		return c.Kernel(s)
-	}
-	chunk, chunks := chunked(t.inner)
-	s.Par, s.NsPerIter = chunks, chunkNs
-	s.Build = func(k *K) {
-		k.Parallel(func(i *loop.Value) {
-			lo, hi := k.chunkRange(i, chunk, t.inner)
-			k.Range(k.Int(0), k.Dim(t.count), 1, func(j *loop.Value) { put(k, k.MulDim(j, t.inner), t.offset(k, j), lo, hi) })
-		})
-	}
-	return c.Kernel(s)
 }
