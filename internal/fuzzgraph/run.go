@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/nnc-go/nnc/internal/driver"
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/ir/eval"
+	"github.com/nnc-go/nnc/runtime/exec"
+	"github.com/nnc-go/nnc/runtime/hostop"
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+// evaluate runs a graph on the evaluator and gives its outputs. With noise, the operands and results of ops that
+// round are moved by about a unit in the last place: how far that moves the outputs tells how far those of
+// another correct implementation may be.
+func evaluate(g *graph, noise *rand.Rand) (out []*tensor.Tensor, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	m, err := g.module()
+	if err != nil {
+		return nil, err
+	}
+	vals := map[*ir.Value]hostop.Value{}
+	for i, in := range g.feeds() {
+		vals[m.Graph.Params[i]] = in.t
+	}
+	for _, op := range m.Graph.Ops {
+		if err := apply(op, vals, noise); err != nil {
+			return nil, err
+		}
+	}
+	for _, v := range m.Graph.Results {
+		t, ok := vals[v].(*tensor.Tensor)
+		if !ok {
+			return nil, fmt.Errorf("output %s is %T", v.Name, vals[v])
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+func apply(op *ir.Op, vals map[*ir.Value]hostop.Value, noise *rand.Rand) error {
+	in := make([]hostop.Value, len(op.Operands))
+	noisy := noise != nil && !exact(op)
+	for i, v := range op.Operands {
+		if v == nil {
+			continue
+		}
+		in[i] = vals[v]
+		if noisy && (i == 0 || op.Name() != "Resize") { // scales decide about sizes
+			in[i] = shake(noise, in[i])
+		}
+	}
+	out, err := eval.Op(op, in)
+	if err != nil {
+		return err
+	}
+	for i, v := range op.Results {
+		if v == nil {
+			continue
+		}
+		vals[v] = out[i]
+		if noisy {
+			vals[v] = shake(noise, out[i])
+		}
+	}
+	return nil
+}
+
+// exactOps give the same bits in every correct implementation.
+var exactOps = func() map[string]bool {
+	m := map[string]bool{}
+	for _, s := range moveSpecs {
+		m[s.op] = true
+	}
+	for _, op := range []string{"Const", "Ceil", "Floor", "Round", "Abs", "Sign", "Relu", "Neg", "Identity", "Shape", "Size", "NonZero", "IsNaN", "IsInf", "Cast",
+		"Clip", "Where", "Max", "Min", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "Hardmax", "TopK",
+		"Compress", "OneHot", "Unique", "MaxPool", "GlobalMaxPool"} {
+		m[op] = true
+	}
+	return m
+}()
+
+// exact reports whether an op rounds nothing.
+func exact(op *ir.Op) bool {
+	if exactOps[op.Name()] {
+		return true
+	}
+	for _, v := range append(append([]*ir.Value{}, op.Operands...), op.Results...) {
+		if v != nil && v.Type.DType.IsFloat() {
+			return false
+		}
+	}
+	return true
+}
+
+// shake gives a copy of a float tensor with each element moved by up to a unit in the last place.
+func shake(noise *rand.Rand, v hostop.Value) hostop.Value {
+	t, ok := v.(*tensor.Tensor)
+	if !ok || t == nil || !t.DType.IsFloat() {
+		return v
+	}
+	c := tensor.New(t.DType, t.Shape...)
+	copy(c.Data, t.Data)
+	for i := range t.Len() {
+		x := t.At(i)
+		if x == 0 {
+			continue // mostly exact, and its neighbours are other cases altogether: of logarithms, of quotients
+		}
+		setFloat(c, i, x+float64(noise.IntN(3)-1)*ulp(x, t.DType))
+	}
+	return c
+}
+
+// compiled compiles a graph and runs it.
+func compiled(ctx context.Context, g *graph, opts driver.Options) (out []*tensor.Tensor, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	m, err := g.module()
+	if err != nil {
+		return nil, err
+	}
+	c, err := driver.CompileModule(ctx, m, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	l, err := c.Load(ctx, exec.Options{Threads: 2})
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	var in []hostop.Value
+	for _, i := range g.feeds() {
+		in = append(in, i.t)
+	}
+	got := make([]hostop.Value, len(g.outputs))
+	if err := l.Run(ctx, in, got); err != nil {
+		return nil, err
+	}
+	for i, v := range got {
+		t, ok := v.(*tensor.Tensor)
+		if !ok {
+			return nil, fmt.Errorf("output %d is %T", i, v)
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
