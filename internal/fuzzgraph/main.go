@@ -129,13 +129,18 @@ func worker(ctx context.Context, c config, r *report, next <-chan uint64) error 
 			continue
 		}
 		small := shrink(&g.g, func(g *graph) bool { return kind(w.check(g, false)) == kind(why) })
-		if err := save(filepath.Join(c.out, fmt.Sprint(seed)), small, w.check(small, false)); err != nil {
+		why = w.check(small, false)
+		if known := explain(small, why); known != "" {
+			r.count("known: " + known)
+			continue
+		}
+		if err := save(filepath.Join(c.out, fmt.Sprint(seed)), small, why); err != nil {
 			return err
 		}
 		r.Lock()
 		r.failed++
 		r.Unlock()
-		fmt.Printf("seed %d: %s\n", seed, w.check(small, false))
+		fmt.Printf("seed %d: %s\n", seed, why)
 	}
 	return nil
 }
@@ -202,17 +207,11 @@ func (w *checker) checkPeer(g *graph, ref *reference) (why, what string) {
 	case errors.As(err, &refuses) && (strings.Contains(err.Error(), "NOT_IMPLEMENTED") || strings.Contains(err.Error(), "Could not find an implementation")):
 		return "", "peer: no kernel"
 	case errors.As(err, &refuses):
-		if known := explain(g, err.Error()); known != "" {
-			return "", "peer refuses: " + known
-		}
 		return "peer refuses: " + err.Error(), "peer refuses"
 	case err != nil:
 		return "peer fails: " + err.Error(), "peer fails"
 	}
 	if why := ref.check(out); why != "" {
-		if known := explain(g, why); known != "" {
-			return "", "peer differs: " + known
-		}
 		return "peer differs: " + why, "peer differs"
 	}
 	return "", "peer agrees"

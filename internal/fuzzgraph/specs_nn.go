@@ -334,7 +334,7 @@ func quantize(r *gen, s *spec) *call {
 	}
 	scale, q := tensor.F32, x.t.DType
 	if s.op == "QuantizeLinear" {
-		scale, q = x.t.DType, r.types("u8 i8 u16 i16")[r.IntN(4)]
+		scale, q = x.t.DType, r.types("u8 i8 u16 i16")[r.IntN(2)]
 	}
 	shape, a := []int64{}, attrs{}
 	if len(x.t.Shape) > 0 && r.chance(2) {
