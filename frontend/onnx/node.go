@@ -118,6 +118,9 @@ func (c *nodeCtx) read() error {
 			return fmt.Errorf("input %d (%s) is missing", i, name)
 		}
 	}
+	if err := c.checkTypes(); err != nil {
+		return err
+	}
 	return c.readAttributes()
 }
 
