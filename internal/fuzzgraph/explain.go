@@ -20,8 +20,13 @@ var differences = []difference{
 	{"NonZero", "peer differs", "of a scalar, NonZero has no rows by the specification; the peer does as numpy does"},
 	{"RMSNormalization LayerNormalization", "f64", "the peer rounds to f32 (stash_type), nnc keeps f64"},
 	{"LSTM GRU RNN", "want NaN", "the peer's gates do not propagate NaN"},
-	{"ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare", ",0],",
+	{"ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare", "0,",
 		"the peer gives a wrong shape when it reduces an empty tensor without keepdims"},
+	{"GlobalMaxPool MaxPool ReduceMax ReduceMin", "want NaN", "whether the peer's maximum propagates NaN depends on its position"},
+	{"ReduceSum ReduceProd ReduceSumSquare ReduceL1", "output 0, i", "the peer's sums of integers do not wrap"},
+	{"Pad", "peer differs", "the peer does not wrap around more than once"},
+	{"Split", "Invalid num_outputs", "num_outputs beyond the size leaves empty parts in nnc, as in ONNX's reference; the peer refuses"},
+	{"LayerNormalization", "must be at least 1", "the peer refuses to normalise nothing"},
 	{"MaxPool AveragePool LpPool Conv", "padding values must be non-negative", "SAME padding of a stride larger than the kernel is negative in the peer; ONNX's is at least 0"},
 }
 
