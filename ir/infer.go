@@ -80,6 +80,7 @@ func (c *InferCtx) InferOp(op *Op) error {
 	if err := checkArity(op); err != nil {
 		return err
 	}
+	op.relations = nil
 	declared := make([]Type, len(op.Results))
 	for i, v := range op.Results {
 		if v != nil {
@@ -263,8 +264,21 @@ func unify(op *Op, what string, x, y Dim) (Dim, error) {
 	if diff := x.Sub(y); diff.IsConst() && !diff.Is(0) {
 		return Dim{}, op.Errorf("%s is %v and %v, want the same", what, x, y)
 	}
+	if !x.Equal(y) {
+		op.relations = append(op.relations, Relation{what, x, y})
+	}
 	if y.IsConst() {
 		return y, nil
 	}
 	return x, nil
 }
+
+// Relation is an equality of dimensions on which the type of an op's results relies, and which only the run
+// time can check.
+type Relation struct {
+	What string // "the inner dimension of f32[N,K] and f32[L,5]"
+	X, Y Dim
+}
+
+// Relations lists what the last inference of op took for granted.
+func (op *Op) Relations() []Relation { return op.relations }

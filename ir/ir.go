@@ -84,6 +84,8 @@ type Op struct {
 	Attrs    Attrs
 	Regions  []*Region
 	Origin   Origin
+
+	relations []Relation
 }
 
 // Name is the op's name in the table.

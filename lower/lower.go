@@ -275,6 +275,7 @@ func (c *Ctx) op(op *ir.Op) error {
 	if isView(op) {
 		return nil
 	}
+	c.relations(op)
 	if rule := c.rules[op.Info.Name]; rule != nil && (len(op.Regions) > 0 || !touchesBox(op)) && (len(op.Regions) > 0 || bindsSizes[op.Info.Name] || c.sizesKnown(op)) {
 		if bindsSizes[op.Info.Name] {
 			rule = binding(rule)

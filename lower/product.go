@@ -42,13 +42,6 @@ func (k *K) mulAdd(x, y, z *loop.Value) *loop.Value {
 	return k.Add(k.Mul(x, y), z)
 }
 
-// checkEqual emits a step that fails unless two dimensions are equal, where that is not known.
-func (c *Ctx) checkEqual(op *ir.Op, x, y ir.Dim, what string) {
-	if !x.Equal(y) {
-		c.addStep(plan.Step{Kind: plan.StepCheck, Name: fmt.Sprintf("%s %q: %s differ: %v and %v", op.Info.Name, op.Origin.Node, what, x, y), A: c.slot(x), B: c.slot(y)})
-	}
-}
-
 // broadcastStride is the stride of a dimension d of an operand that is read at the coordinates of a dimension
 // out of the result: own, or 0 where it is broadcast, which the run time may decide. A step checks that it is one of the two.
 func (c *Ctx) broadcastStride(op *ir.Op, d, out, own ir.Dim) ir.Dim {

@@ -12,21 +12,10 @@ import (
 // notImported lists versions of operators in signatures.txt that have no row, each with the reason.
 var notImported = map[typeKey]string{
 	{opKey{"ai.onnx.preview.training", "Adagrad"}, 1}:  "not built yet",
-	{opKey{"ai.onnx.ml", "LabelEncoder"}, 1}:           "not built yet",
 	{opKey{"ai.onnx.preview.training", "Gradient"}, 1}: "not built yet",
 	{opKey{"ai.onnx.preview", "FlexAttention"}, 1}:     "not built yet",
-	{opKey{"ai.onnx.ml", "SVMRegressor"}, 1}:           "not built yet",
-	{opKey{"ai.onnx.ml", "CastMap"}, 1}:                "not built yet",
 	{opKey{"ai.onnx.preview.training", "Adam"}, 1}:     "not built yet",
-	{opKey{"ai.onnx.ml", "LabelEncoder"}, 4}:           "not built yet",
-	{opKey{"ai.onnx.ml", "DictVectorizer"}, 1}:         "not built yet",
-	{opKey{"ai.onnx.ml", "SVMClassifier"}, 1}:          "not built yet",
-	{opKey{"ai.onnx.ml", "TreeEnsemble"}, 5}:           "not built yet",
-	{opKey{"ai.onnx.ml", "OneHotEncoder"}, 1}:          "not built yet",
 	{opKey{"ai.onnx.preview.training", "Momentum"}, 1}: "not built yet",
-	{opKey{"ai.onnx.ml", "CategoryMapper"}, 1}:         "not built yet",
-	{opKey{"ai.onnx.ml", "ZipMap"}, 1}:                 "not built yet",
-	{opKey{"ai.onnx.ml", "LabelEncoder"}, 2}:           "not built yet",
 }
 
 // TestEveryVersionHasARow: all that ONNX defines is imported, in every version, with as many operands.

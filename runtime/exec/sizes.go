@@ -189,7 +189,7 @@ func (m *Model) checkShape(i int, l *layout) error {
 				if v := fmt.Sprint(l.slots[s]); v != io.Dims[k] && m.p.Slots[s].Op != plan.SlotInput {
 					want[k] += "=" + v
 				} else if k == j && v != io.Dims[k] {
-					want[k] += "=" + v + " as elsewhere"
+					want[k] += fmt.Sprintf("=%s of input %q", v, m.p.Inputs[m.p.Slots[s].A].Name)
 				}
 			}
 			return &Error{
