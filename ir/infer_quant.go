@@ -29,3 +29,62 @@ func inferDynamicQuantize(c *InferCtx, op *Op) error {
 	c.SetType(op, 0, Type{DType: tensor.U8})
 	return nil
 }
+
+// inferMatMulNBits checks the sizes of the packed operands: rows of blocks, each of whole bytes.
+func inferMatMulNBits(c *InferCtx, op *Op) error {
+	k, n, bits, block := op.Attrs.Int("K", 0), op.Attrs.Int("N", 0), op.Attrs.Int("bits", 4), op.Attrs.Int("block_size", 0)
+	switch {
+	case k < 1 || n < 1:
+		return op.Errorf("K is %d and N %d, want at least 1", k, n)
+	case bits != 2 && bits != 4 && bits != 8:
+		return op.Errorf("bits is %d, want 2, 4 or 8", bits)
+	case block < 16 || block&(block-1) != 0:
+		return op.Errorf("block_size is %d, want a power of 2 from 16 on", block)
+	}
+	blocks := (k + block - 1) / block
+	for _, w := range []struct {
+		i, n int64
+		what string
+	}{{1, n * blocks * block * bits / 8, "bytes of B"}, {2, n * blocks, "scales"}, {5, n, "numbers in bias"}} {
+		if err := wantLen(op, int(w.i), w.n, w.what); err != nil {
+			return err
+		}
+	}
+	if z := op.Operand(3); z != nil && z.Type.DType != tensor.Invalid {
+		want := n * blocks
+		if z.Type.DType == tensor.U8 {
+			want = n * ((blocks*bits + 7) / 8)
+		}
+		if err := wantLen(op, 3, want, "zero points"); err != nil {
+			return err
+		}
+	}
+	if t := op.Operands[1].Type; t.DType != tensor.Invalid && t.DType != tensor.U8 {
+		return op.Errorf("B is %v, want u8", t)
+	}
+	t := op.Operands[0].Type
+	if !t.Ranked {
+		return c.unranked(op, t.DType)
+	}
+	if err := wantRank(op, 0, 1, anyRank); err != nil {
+		return err
+	}
+	if _, err := unify(op, "the last dimension of A and K", t.Shape[len(t.Shape)-1], Const(k)); err != nil {
+		return err
+	}
+	shape := append([]Dim{}, t.Shape...)
+	shape[len(shape)-1] = Const(n)
+	return c.set(op, t.DType, shape)
+}
+
+// wantLen checks how many elements an operand has, as far as that is known.
+func wantLen(op *Op, i int, n int64, what string) error {
+	v := op.Operand(i)
+	if v == nil || !v.Type.Ranked {
+		return nil
+	}
+	if have := Product(v.Type.Shape); have.IsConst() && !have.Is(n) {
+		return op.Errorf("%v %s, want %d", have, what, n)
+	}
+	return nil
+}

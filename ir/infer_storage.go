@@ -79,3 +79,24 @@ func inferJoin(c *InferCtx, op *Op) error {
 	}
 	return c.like(op, 0, tensor.C128)
 }
+
+func inferRegroup(c *InferCtx, op *Op) error {
+	to, t := op.Attrs.DType("to", tensor.Invalid), op.Operands[0].Type
+	from := t.DType
+	if to.Bits() == 0 || from != tensor.Invalid && from.Bits() == 0 {
+		return op.Errorf("elements of %v cannot be regrouped as %v", t, to)
+	}
+	if !t.Ranked || from == tensor.Invalid {
+		return c.unranked(op, to)
+	}
+	if err := wantRank(op, 0, 1, anyRank); err != nil {
+		return err
+	}
+	shape := append([]Dim{}, t.Shape...)
+	bits := shape[len(shape)-1].MulInt(int64(from.Bits()))
+	if bits.IsConst() && (bits.Value()%int64(to.Bits()) != 0 || bits.Value()%8 != 0) {
+		return op.Errorf("the last dimension of %v is not a whole number of bytes and of elements of %v", t, to)
+	}
+	shape[len(shape)-1] = bits.Div(Const(int64(to.Bits())))
+	return c.set(op, to, shape)
+}

@@ -22,4 +22,5 @@ var opsOwn = []*OpInfo{
 	row("Encode(X) -> Y", "round_mode:string saturate:int to:dtype", Elementwise|OwnOp, inferEncode, "f32 or f64 as codes (u8) of a float type of at most 8 bits"),
 	row("Part(X) -> Y", "index:int", OwnOp, inferPart, "the bits of the real (0) or imaginary (1) parts of c128, as u64"),
 	row("Join(X, Y) -> Z", "", OwnOp, inferJoin, "c128 of the bits of its real and imaginary parts"),
+	row("Regroup(X) -> Y", "to:dtype", OwnOp|View, inferRegroup, "the bytes of the last dimension as elements of a type of another width"),
 }

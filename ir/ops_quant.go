@@ -13,4 +13,6 @@ var opsQuant = []*OpInfo{
 		"convolution of quantised tensors"),
 	row("QLinearMatMul(a, a_scale, a_zero_point, b, b_scale, b_zero_point, y_scale, y_zero_point) -> y", "", 0, inferQLinearMatMul,
 		"matrix product of quantised tensors"),
+	row("ms.MatMulNBits(A, B, scales, zero_points?, g_idx?, bias?) -> Y", "K:int N:int bits:int block_size:int", 0, inferMatMulNBits,
+		"product of A [..,K] and the transpose of a matrix [N,K] of elements of 2, 4 or 8 bits, quantised in blocks of its rows"),
 }

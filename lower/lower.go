@@ -219,7 +219,7 @@ func viewKnown(op *ir.Op) bool {
 	for _, d := range op.Operands[0].Type.Shape {
 		in = d.Symbols(in)
 	}
-	return ir.Product(op.Operands[0].Type.Shape).Equal(ir.Product(op.Results[0].Type.Shape))
+	return bytesOf(op.Operands[0]).Equal(bytesOf(op.Results[0]))
 }
 
 // results copies those graph results that could not be computed in place, and types the outputs.

@@ -11,6 +11,7 @@ func quantRules() map[string]rule {
 	return map[string]rule{
 		"QuantizeLinear": lowerLinear, "DequantizeLinear": lowerLinear, "DynamicQuantizeLinear": lowerDynamicQuantize,
 		"MatMulInteger": lowerMatMulInteger, "QLinearMatMul": lowerQLinearMatMul, "ConvInteger": lowerConvInteger, "QLinearConv": lowerQLinearConv,
+		"ms.MatMulNBits": lowerMatMulNBits,
 	}
 }
 

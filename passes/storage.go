@@ -2,6 +2,7 @@ package passes
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/runtime/tensor"
@@ -14,6 +15,7 @@ import (
 func storagePass(s *State) error { return rewrite(s, storageRules) }
 
 var storageRules = []*rule{
+	{"store-rows", []string{"Gather"}, "Gather of rows of whole bytes, of elements of less than a byte -> Gather of bytes", false, storeRows},
 	{"store-move", movers(), "move(x) -> packed(move(bytes(x))), for types that kernels do not hold", false, storeMove},
 	{"store-fill", []string{"ConstantOfShape"}, "the same for a fill", false, storeFill},
 	{"store-cast", []string{"Cast"}, "Cast(x) -> packed(encode(Cast(decode(bytes(x)))))", false, storeCast},
@@ -177,6 +179,37 @@ func storeMove(rw *rewriter, op *ir.Op) []*ir.Value {
 		}
 	}
 	return out
+}
+
+// storeRows gathers from packed data where rows are whole bytes: only what is gathered is unpacked, not
+// a table of embeddings for each token.
+func storeRows(rw *rewriter, op *ir.Op) []*ir.Value {
+	x := op.Operands[0]
+	if !oddValue(x) || !isTensor(x) || x.Type.DType.Bits() >= 8 || x.Type.Rank() < 2 {
+		return nil
+	}
+	rank := x.Type.Rank()
+	axis, last := op.Attrs.Int("axis", 0), x.Type.Shape[rank-1]
+	if axis == -1 || axis == int64(rank-1) || !last.IsConst() || last.Value()*int64(x.Type.DType.Bits())%8 != 0 {
+		return nil
+	}
+	if axis < 0 {
+		axis += int64(rank)
+	}
+	b := rw.regroup(x, tensor.U8)
+	return one(rw.op("Regroup", ir.Attrs{"to": x.Type.DType}, rw.op("Gather", ir.Attrs{"axis": axis}, b, op.Operands[1])))
+}
+
+// regroup is v with the bytes of its last dimension, a constant, as elements of another width.
+func (rw *rewriter) regroup(v *ir.Value, to tensor.DType) *ir.Value {
+	d := ir.ConstOf(v)
+	if d == nil {
+		return rw.op("Regroup", ir.Attrs{"to": to}, v)
+	}
+	shape := slices.Clone(d.Shape)
+	last := len(shape) - 1
+	shape[last] = shape[last] * int64(d.DType.Bits()) / int64(to.Bits())
+	return rw.constant(&ir.Data{DType: to, Shape: shape, Name: d.Name, Load: d.Load})
 }
 
 func storeFill(rw *rewriter, op *ir.Op) []*ir.Value {

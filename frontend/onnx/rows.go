@@ -22,10 +22,10 @@ type rowSpec struct {
 }
 
 // rowTables are all rows.
-var rowTables = [][]rowSpec{rowsControl, rowsMath, rowsMl, rowsNn, rowsOwn, rowsQuant, rowsRecurrent, rowsReduce, rowsSequence, rowsShape, rowsSignal}
+var rowTables = [][]rowSpec{rowsControl, rowsMath, rowsMl, rowsMsQuant, rowsNn, rowsOwn, rowsQuant, rowsRecurrent, rowsReduce, rowsSequence, rowsShape, rowsSignal}
 
 // newestOpset is the newest version of each domain that the tables know.
-var newestOpset = map[string]int64{"": 28, "ai.onnx.ml": 5}
+var newestOpset = map[string]int64{"": 28, "ai.onnx.ml": 5, "com.microsoft": 1}
 
 // domainPrefix tells how sig names domains.
 var domainPrefix = map[string]string{"ml.": "ai.onnx.ml", "ms.": "com.microsoft"}

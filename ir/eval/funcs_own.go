@@ -17,6 +17,7 @@ var ownFuncs = map[string]hostop.Func{
 	"Part":                     hostop.Part,
 	"PairwiseCoupling":         hostop.PairwiseCoupling,
 	"SquaredDistance":          hostop.SquaredDistance,
+	"Regroup":                  hostop.Regroup,
 	"Require":                  hostop.Require,
 	"Unblock":                  hostop.Unblock,
 	"Unpack":                   hostop.Unpack,

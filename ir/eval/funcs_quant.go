@@ -11,4 +11,5 @@ var quantFuncs = map[string]hostop.Func{
 	"QLinearConv":           hostop.QLinearConv,
 	"QLinearMatMul":         hostop.QLinearMatMul,
 	"QuantizeLinear":        hostop.QuantizeLinear,
+	"ms.MatMulNBits":        hostop.MatMulNBits,
 }

@@ -96,3 +96,19 @@ func Join(c *Call) (err error) {
 	c.give(out)
 	return nil
 }
+
+// Regroup sees the bytes of the last dimension as elements of another width.
+func Regroup(c *Call) (err error) {
+	defer guard(&err)
+	x, to := c.in(0), c.Attrs.DType("to", tensor.Invalid)
+	check(len(x.Shape) > 0 && x.DType.Bits() > 0 && to.Bits() > 0, "cannot regroup %s as %v", x.TypeString(), to)
+	shape := append([]int64{}, x.Shape...)
+	last := len(shape) - 1
+	bits := shape[last] * int64(x.DType.Bits())
+	check(bits%8 == 0 && bits%int64(to.Bits()) == 0, "the last dimension of %s is not a whole number of bytes and of elements of %v", x.TypeString(), to)
+	shape[last] = bits / int64(to.Bits())
+	y := reshaped(x, shape...)
+	y.DType = to
+	c.give(y)
+	return nil
+}
