@@ -15,6 +15,7 @@ var bindsSizes = map[string]bool{
 	"TopK": true, "Slice": true, "Pad": true, "Tile": true, "Expand": true, "ConstantOfShape": true, "Split": true, "CenterCropPad": true,
 	"Range": true, "OneHot": true, "NonZero": true, "Compress": true, "NonMaxSuppression": true,
 	"Reshape": true, "Squeeze": true, "Unsqueeze": true,
+	"Col2Im": true, "MaxUnpool": true,
 	"Resize": true, "AffineGrid": true,
 	"DFT": true, "STFT": true, "BlackmanWindow": true, "HammingWindow": true, "HannWindow": true, "MelWeightMatrix": true,
 }

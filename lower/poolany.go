@@ -10,7 +10,7 @@ import (
 
 // windowRules are the ops that slide windows over plain tensors, but for the convolutions, which are anchors.
 func windowRules() map[string]rule {
-	return map[string]rule{"MaxPool": lowerPool, "AveragePool": lowerPool, "LpPool": lowerPool}
+	return map[string]rule{"MaxPool": lowerPool, "AveragePool": lowerPool, "LpPool": lowerPool, "MaxUnpool": lowerMaxUnpool, "DeformConv": lowerDeformConv, "Col2Im": lowerCol2Im}
 }
 
 // poolAny is a pooling of plain tensors of any rank and element type: what the layout pass leaves.
