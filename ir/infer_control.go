@@ -113,6 +113,10 @@ func (w *carried) settle() error {
 // widen makes p's type cover t as well.
 func (w *carried) widen(p *Value, t Type) (changed bool, err error) {
 	old := p.Type
+	if old.Kind == KindOptional && t.Kind != KindOptional && !t.Untyped() { // an optional that holds something
+		held := t
+		t = Type{Kind: KindOptional, Elem: &held}
+	}
 	switch {
 	case old.Untyped() || t.Untyped() && old.Kind == KindTensor && !old.Ranked:
 		return false, nil
@@ -139,29 +143,40 @@ func (w *carried) widen(p *Value, t Type) (changed bool, err error) {
 
 // widenElem forgets the shape of a container's elements where the body changes it.
 func (w *carried) widenElem(p *Value, t Type) (bool, error) {
-	a, b := p.Type.Elem, t.Elem
-	if a == nil || b == nil || a.Equal(*b) || a.Kind != KindTensor || b.Kind != KindTensor || !a.Ranked {
+	if p.Type.Elem == nil || t.Elem == nil {
 		return false, nil
 	}
-	if a.DType != b.DType && a.DType != tensor.Invalid && b.DType != tensor.Invalid {
-		return false, w.op.Errorf("%q is carried as %v, but the body makes it %v", p.Name, p.Type, t)
+	e, changed, err := w.cover(p, *p.Type.Elem, *t.Elem)
+	if changed {
+		p.Type.Elem = &e
 	}
-	e := Type{DType: a.DType}
-	if b.Ranked && len(a.Shape) == len(b.Shape) {
-		// Fresh symbols of an element stand for any size, so new ones are no change.
-		e = TensorType(a.DType, slices.Clone(a.Shape)...)
-		changed := false
-		for i, d := range e.Shape {
-			if !d.Equal(b.Shape[i]) && !newerThan(d, 0) {
-				e.Shape[i], changed = w.c.Fresh(), true
-			}
-		}
-		if !changed {
-			return false, nil
+	return changed, err
+}
+
+// cover is a type of elements that takes in a and b, and whether it is more than a.
+func (w *carried) cover(p *Value, a, b Type) (Type, bool, error) {
+	switch {
+	case a.Untyped() || b.Untyped():
+		return a, false, nil
+	case a.Kind != b.Kind || a.DType != b.DType && a.DType != tensor.Invalid && b.DType != tensor.Invalid:
+		return a, false, w.op.Errorf("%q is carried as %v, but the body makes elements %v of it", p.Name, p.Type, b)
+	case a.Elem != nil && b.Elem != nil:
+		e, changed, err := w.cover(p, *a.Elem, *b.Elem)
+		a.Elem = &e
+		return a, changed, err
+	case a.Kind != KindTensor || !a.Ranked:
+		return a, false, nil
+	case !b.Ranked || len(a.Shape) != len(b.Shape):
+		return Type{DType: a.DType}, true, nil
+	}
+	// Fresh symbols of an element stand for any size, so new ones are no change.
+	e, changed := TensorType(a.DType, slices.Clone(a.Shape)...), false
+	for i, d := range e.Shape {
+		if !d.Equal(b.Shape[i]) && !newerThan(d, 0) {
+			e.Shape[i], changed = w.c.Fresh(), true
 		}
 	}
-	p.Type.Elem = &e
-	return true, nil
+	return e, changed, nil
 }
 
 // result is the type that carried value p has after the last run.
@@ -219,12 +234,18 @@ func inferLoop(c *InferCtx, op *Op) error {
 		p.Type = op.Operands[2+i].Type
 	}
 	mark := c.M.nextID
+	// What is computed from the number of the iteration is known in terms of this symbol.
+	c.SetElems(r.Params[0], []Dim{c.Fresh()})
 	w := &carried{c: c, op: op, region: r, params: r.Params[2:], out: r.Results[1 : n+1]}
 	if err := w.settle(); err != nil {
 		return err
 	}
 	for i, p := range w.params {
-		c.SetType(op, i, w.result(p))
+		t := w.result(p)
+		if v := op.Result(i); v != nil && t.Kind == KindOptional && t.Elem != nil && v.Type.Kind == t.Elem.Kind && w.out[i].Type.Kind == v.Type.Kind && !v.Type.Untyped() {
+			t = *t.Elem // the model says that there is an iteration, whose body fills the optional
+		}
+		c.SetType(op, i, t)
 	}
 	trips, ok := c.trips(op)
 	if !ok {

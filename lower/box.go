@@ -75,36 +75,46 @@ func (c *Ctx) stringConsts(r *ir.Region) (err error) {
 	return err
 }
 
-// hostStep is a step that calls a host function.
-func hostStep(function, name string, attrs tensor.Attrs, in, out []plan.TensorRef, fresh [][]plan.Slot) plan.Step {
-	return plan.Step{Kind: plan.StepHost, Name: name, HostOp: function, A: -1, B: -1, Flops: -1, MemBytes: -1, Attrs: attrs, In: in, Out: out, Fresh: fresh}
-}
-
-// call emits a step that calls a host function for a part of op. Where outs live is defined by this call.
+// call emits a step that calls a host function for op or a part of it; it binds those dimensions of outs
+// that nothing has bound yet.
 func (c *Ctx) call(op *ir.Op, function string, attrs tensor.Attrs, ins, outs []*ir.Value) error {
-	var in, out []plan.TensorRef
 	var fresh [][]plan.Slot
-	for _, v := range ins {
-		r, err := c.ref(v)
-		if err != nil {
-			return op.Errorf("%w", err)
-		}
-		in = append(in, r)
-	}
 	for _, v := range outs {
 		f, _ := c.bindFresh(v)
-		if v != nil {
-			if _, err := c.define(v); err != nil {
-				return op.Errorf("%w", err)
+		fresh = append(fresh, f)
+	}
+	return c.hostCall(op, function, attrs, ins, outs, fresh)
+}
+
+// hostCall is call where fresh lists the slots that the step sets, as in plan.Step.
+func (c *Ctx) hostCall(op *ir.Op, function string, attrs tensor.Attrs, ins, outs []*ir.Value, fresh [][]plan.Slot) error {
+	step := plan.Step{Kind: plan.StepHost, Name: op.Info.Name + " " + op.Origin.Node, HostOp: function, A: -1, B: -1, Flops: -1, MemBytes: -1, Attrs: attrs, Fresh: fresh}
+	refs := func(vs []*ir.Value) (refs []plan.TensorRef, err error) {
+		for _, v := range vs {
+			r, err := c.ref(v)
+			if err != nil {
+				return nil, op.Errorf("%w", err)
 			}
+			refs = append(refs, r)
 		}
-		r, err := c.ref(v)
-		if err != nil {
+		return refs, nil
+	}
+	for _, v := range outs {
+		if v == nil {
+			continue
+		}
+		if _, err := c.define(v); err != nil {
 			return op.Errorf("%w", err)
 		}
-		out, fresh = append(out, r), append(fresh, f)
 	}
-	c.addStep(hostStep(function, op.Info.Name+" "+op.Origin.Node, attrs, in, out, fresh))
+	var err error
+	if step.In, err = refs(ins); err != nil {
+		return err
+	}
+	if step.Out, err = refs(outs); err != nil {
+		return err
+	}
+	c.addStep(step)
 	return nil
 }
 

@@ -5,7 +5,12 @@ import (
 
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/runtime/plan"
+	"github.com/nnc-go/nnc/runtime/tensor"
 )
+
+func controlRules() map[string]rule {
+	return map[string]rule{"If": lowerIf, "Loop": lowerLoop, "Scan": lowerScan}
+}
 
 // jump emits a step whose target is set by land.
 func (c *Ctx) jump(s plan.Step) int {
@@ -66,20 +71,45 @@ func (c *Ctx) branch(op *ir.Op, r *ir.Region) error {
 
 // assign copies v to out, whose dimensions take those of v where they are bound at run time.
 func (c *Ctx) assign(op *ir.Op, v, out *ir.Value) error {
-	if boxed(out.Type) {
-		return c.copy(op, v, out)
+	if boxed(v.Type) || boxed(out.Type) {
+		return c.hostCall(op, "Identity", tensor.Attrs{}, []*ir.Value{v}, []*ir.Value{out}, [][]plan.Slot{c.differing(v, out)})
 	}
 	if v.Type.Rank() != out.Type.Rank() {
 		return op.Errorf("value %q has rank %d, want %d", v.Name, v.Type.Rank(), out.Type.Rank())
 	}
-	first := int32(-1)
+	c.sizeLike(v, out)
+	st, err := c.define(out)
+	if err != nil {
+		return op.Errorf("%w", err)
+	}
+	if c.p.Bufs[st.buf].Kind == plan.BufHeap {
+		c.addStep(plan.Step{Kind: plan.StepAlloc, Name: "memory of " + out.Name, A: st.buf, B: -1})
+	}
+	return c.copy(op, v, out)
+}
+
+// differing gives for each dimension of out the slot that a step must set when it makes out from v: those
+// that are bound at run time and not the same expression in v. -1 for the others.
+func (c *Ctx) differing(v, out *ir.Value) []plan.Slot {
+	if out.Type.Kind != ir.KindTensor || !out.Type.Ranked {
+		return nil
+	}
+	slots := make([]plan.Slot, len(out.Type.Shape))
 	for i, d := range out.Type.Shape {
-		if d.Equal(v.Type.Shape[i]) {
-			continue
+		slots[i] = -1
+		if s := c.slot(d); c.p.Slots[s].Op == plan.SlotBound && (!v.Type.Ranked || !d.Equal(v.Type.Shape[i])) {
+			slots[i] = s // of others, inference has proved that they are equal
 		}
-		s := c.slot(d)
-		if c.p.Slots[s].Op != plan.SlotBound {
-			continue // inference proved them equal
+	}
+	return slots
+}
+
+// sizeLike emits the steps that give those dimensions of out which are bound at run time the sizes of v.
+func (c *Ctx) sizeLike(v, out *ir.Value) {
+	first := int32(-1)
+	for i, s := range c.differing(v, out) {
+		if s < 0 {
+			continue
 		}
 		c.addStep(plan.Step{Kind: plan.StepSetSlot, Name: "size of " + out.Name, A: s, B: c.slot(v.Type.Shape[i])})
 		if first < 0 || s < first {
@@ -89,131 +119,6 @@ func (c *Ctx) assign(op *ir.Op, v, out *ir.Value) error {
 	if first >= 0 {
 		c.evalFrom(first)
 	}
-	if st := c.storage[out]; st.buf >= 0 && c.p.Bufs[st.buf].Kind == plan.BufHeap {
-		c.addStep(plan.Step{Kind: plan.StepAlloc, Name: "memory of " + out.Name, A: st.buf, B: -1})
-	}
-	return c.copy(op, v, out)
-}
-
-// lowerScan compiles Scan over axis 0 to a loop of steps: each iteration copies its slices in, runs
-// the body, and copies states and slices out.
-func lowerScan(c *Ctx, op *ir.Op) error {
-	body := op.Regions[0]
-	nin := int(op.Attrs.Int("num_scan_inputs", 0))
-	nstate := len(op.Operands) - nin
-	for _, name := range []string{"scan_input_axes", "scan_output_axes"} { // passes rewrite these
-		for _, x := range op.Attrs.Ints(name, nil) {
-			if x != 0 {
-				return op.Errorf("attribute %s other than 0 is not supported", name)
-			}
-		}
-	}
-	length := op.Operands[nstate].Type.Shape[0]
-	for i := range nstate {
-		if err := c.state(op, op.Operands[i], body.Params[i], body.Results[i]); err != nil {
-			return err
-		}
-	}
-	for i := nstate; i < len(op.Operands); i++ {
-		c.storage[body.Params[i]] = storage{c.newBuf(bytesOf(body.Params[i]), body.Params[i].Name), -1}
-	}
-	for _, v := range op.Results {
-		if v != nil {
-			if _, err := c.define(v); err != nil {
-				return op.Errorf("%w", err)
-			}
-		}
-	}
-	iter, next := c.counter()
-	head := len(c.p.Steps)
-	exit := c.jump(plan.Step{Kind: plan.StepJumpLt, Name: "Scan " + op.Origin.Node, A: c.slot(iter), B: c.slot(length)})
-	dirs := op.Attrs.Ints("scan_input_directions", nil)
-	for i := range nin {
-		at := iter
-		if i < len(dirs) && dirs[i] != 0 {
-			at = length.AddInt(-1).Sub(iter)
-		}
-		p := body.Params[nstate+i]
-		n := ir.Product(p.Type.Shape)
-		if err := c.copyAt(op, op.Operands[nstate+i], p, at.Mul(n), ir.Dim{}, n); err != nil {
-			return err
-		}
-	}
-	if err := c.region(body); err != nil {
-		return err
-	}
-	outDirs := op.Attrs.Ints("scan_output_directions", nil)
-	for i := nstate; i < len(body.Results); i++ {
-		if out := op.Results[i]; out != nil {
-			at := iter
-			if i-nstate < len(outDirs) && outDirs[i-nstate] != 0 {
-				at = length.AddInt(-1).Sub(iter)
-			}
-			n := ir.Product(body.Results[i].Type.Shape)
-			if err := c.copyAt(op, body.Results[i], out, ir.Dim{}, at.Mul(n), n); err != nil {
-				return err
-			}
-		}
-	}
-	if err := c.carry(op, body.Results[:nstate], body.Params[:nstate]); err != nil {
-		return err
-	}
-	c.addStep(plan.Step{Kind: plan.StepSetSlot, Name: "iteration", A: c.slot(iter), B: next})
-	c.evalFrom(c.slot(iter))
-	c.jump(plan.Step{Kind: plan.StepJump, Name: "next iteration", A: int32(head)})
-	c.p.Steps[exit].Grain = int64(len(c.p.Steps))
-	for i := range nstate {
-		if out := op.Results[i]; out != nil {
-			if err := c.copy(op, body.Params[i], out); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// counter makes an iteration counter that starts at 0: its symbol and the slot that holds it plus one.
-func (c *Ctx) counter() (iter ir.Dim, next int32) {
-	iter = c.M.NewSym()
-	s := c.symSlot(iter.SymName())
-	next = c.slot(iter.AddInt(1))
-	c.addStep(plan.Step{Kind: plan.StepSetSlot, Name: "iteration", A: s, B: c.constSlot(0)})
-	c.evalFrom(s)
-	return iter, next
-}
-
-// state gives a loop-carried parameter memory and its first value.
-func (c *Ctx) state(op *ir.Op, init, param, result *ir.Value) error {
-	for i, d := range param.Type.Shape {
-		if !d.Equal(init.Type.Shape[i]) || !d.Equal(result.Type.Shape[i]) {
-			return op.Errorf("state %q changes shape from %v to %v between iterations, which is not supported", param.Name, init.Type, result.Type)
-		}
-	}
-	c.storage[param] = storage{c.newBuf(bytesOf(param), param.Name), -1}
-	return c.copy(op, init, param)
-}
-
-// carry moves the body's results to its parameters for the next iteration. A result that is itself a
-// parameter is saved first, since the moves are simultaneous.
-func (c *Ctx) carry(op *ir.Op, results, params []*ir.Value) error {
-	src := append([]*ir.Value{}, results...)
-	for i, v := range src {
-		if viewRoot(v).Def == nil && v != params[i] {
-			src[i] = c.Scratch(v.Type)
-			if err := c.copy(op, v, src[i]); err != nil {
-				return err
-			}
-		}
-	}
-	for i, v := range src {
-		if v == params[i] {
-			continue
-		}
-		if err := c.copy(op, v, params[i]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // lowerRequire compiles Require to a branch around a failure; the value itself is shared.

@@ -34,11 +34,10 @@ var allRules = sync.OnceValue(buildRules)
 func families() []map[string]rule {
 	return []map[string]rule{
 		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(), storageRules(), treeRules(),
-		{},
 		normRules(), windowRules(), recurrentRules(),
 		attentionRules(),
-		sampleRules(),
-		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "If": lowerIf, "Require": lowerRequire, "Scan": lowerScan},
+		sampleRules(), controlRules(),
+		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "Require": lowerRequire},
 	}
 }
 

@@ -1,7 +1,7 @@
 package passes
 
 import (
-	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/nnc-go/nnc/ir"
@@ -16,6 +16,7 @@ var canonRules = []*rule{
 	{"nll-gather", []string{"NegativeLogLikelihoodLoss"}, "NLL(x, t, w) -> reduce(-x[n,t[n]] * w[t[n]]), masked where t is ignored", false, negLogLikelihood},
 	{"castlike", []string{"CastLike"}, "CastLike(x, y) -> Cast(x, to=type of y)", false, castLike},
 	{"same-pads", []string{"Conv", "MaxPool", "AveragePool", "LpPool"}, "f(x, auto_pad=SAME) -> f(x, pads), where the sizes or a stride of 1 give them", false, samePads},
+	{"sequence-map", []string{"SequenceMap"}, "SequenceMap(s, x...){body} -> Loop(length of s){body of SequenceAt(s, i), x...; SequenceInsert}", false, sequenceMap},
 	{"scan-axes", []string{"Scan"}, "Scan over axis k -> Scan over axis 0 of the transposed input or output", false, scanAxes},
 }
 
@@ -143,49 +144,41 @@ func moveAxis(rank int, axis int64, back bool) []int64 {
 }
 
 func scanAxes(rw *rewriter, op *ir.Op) []*ir.Value {
-	n := int(op.Attrs.Int("num_scan_inputs", 0))
-	states := len(op.Operands) - n
-	inAxes, outAxes := op.Attrs.Ints("scan_input_axes", nil), op.Attrs.Ints("scan_output_axes", nil)
-	nonzero := func(a []int64) bool { return slices.ContainsFunc(a, func(x int64) bool { return x != 0 }) }
-	if !nonzero(inAxes) && !nonzero(outAxes) {
+	states := len(op.Operands) - int(op.Attrs.Int("num_scan_inputs", 0))
+	inAxes, outAxes := slices.Clone(op.Attrs.Ints("scan_input_axes", nil)), slices.Clone(op.Attrs.Ints("scan_output_axes", nil))
+	args := slices.Clone(op.Operands)
+	changed := false
+	// Of unknown rank: the host function that cuts it knows axes.
+	for i, a := range inAxes {
+		if v := args[states+i]; a != 0 && isTensor(v) {
+			a = (a + int64(v.Type.Rank())) % int64(v.Type.Rank())
+			args[states+i], inAxes[i], changed = rw.op("Transpose", ir.Attrs{"perm": moveAxis(v.Type.Rank(), a, false)}, v), 0, true
+		}
+	}
+	perms := make([][]int64, len(op.Results))
+	for i, a := range outAxes {
+		if v := op.Result(states + i); a != 0 && isTensor(v) {
+			a = (a + int64(v.Type.Rank())) % int64(v.Type.Rank())
+			perms[states+i], outAxes[i], changed = moveAxis(v.Type.Rank(), a, true), 0, true
+		}
+	}
+	if !changed {
 		return nil
 	}
-	args := slices.Clone(op.Operands)
-	for i, a := range inAxes {
-		v := args[states+i]
-		if !isTensor(v) {
-			return nil
-		}
-		if a < 0 {
-			a += int64(v.Type.Rank())
-		}
-		if a != 0 {
-			args[states+i] = rw.op("Transpose", ir.Attrs{"perm": moveAxis(v.Type.Rank(), a, false)}, v)
-		}
-	}
-	attrs := ir.Attrs{}
-	for k, v := range op.Attrs {
-		if k != "scan_input_axes" && k != "scan_output_axes" {
-			attrs[k] = v
+	attrs := maps.Clone(op.Attrs)
+	for name, axes := range map[string][]int64{"scan_input_axes": inAxes, "scan_output_axes": outAxes} {
+		if attrs[name] = axes; !slices.ContainsFunc(axes, func(a int64) bool { return a != 0 }) {
+			delete(attrs, name)
 		}
 	}
 	s := rw.s.M.NewOp("Scan", args, len(op.Results), attrs, op.Origin)
 	s.Regions = op.Regions
 	rw.insert(s)
 	res := slices.Clone(s.Results)
-	for i, a := range outAxes {
-		v := res[states+i]
-		if op.Results[states+i] == nil || a == 0 {
-			continue
+	for i, perm := range perms {
+		if perm != nil {
+			res[i] = rw.op("Transpose", ir.Attrs{"perm": perm}, res[i])
 		}
-		if !isTensor(v) {
-			rw.err = fmt.Errorf("scan output %d has no known rank", i)
-			return nil
-		}
-		if a < 0 {
-			a += int64(v.Type.Rank())
-		}
-		res[states+i] = rw.op("Transpose", ir.Attrs{"perm": moveAxis(v.Type.Rank(), a, true)}, v)
 	}
 	return res
 }

@@ -39,16 +39,30 @@ func randomInputs(t *testing.T, m *ir.Module, seed uint64, special bool) []hosto
 	rng, env := rand.New(rand.NewPCG(seed, 2)), bindings(m)
 	var in []hostop.Value
 	for _, p := range m.Graph.Params {
-		require.True(t, isTensor(p), "input %q: only tensors of known rank can be made up", p.Name)
-		shape := make([]int64, len(p.Type.Shape))
-		for i, d := range p.Type.Shape {
-			n, ok := d.Eval(env)
-			require.True(t, ok, "input %q: dimension %v", p.Name, d)
-			shape[i] = n
-		}
-		in = append(in, randomTensor(t, rng, p.Type.DType, shape, special))
+		in = append(in, randomValue(t, rng, p.Name, p.Type, env, special))
 	}
 	return in
+}
+
+// randomValue makes a tensor, or a sequence of three.
+func randomValue(t *testing.T, rng *rand.Rand, name string, typ ir.Type, env map[string]int64, special bool) hostop.Value {
+	if typ.Kind == ir.KindSeq {
+		seq := hostop.Seq{}
+		for range 3 {
+			seq = append(seq, randomValue(t, rng, name, *typ.Elem, env, special))
+		}
+		return seq
+	}
+	require.True(t, typ.Kind == ir.KindTensor && typ.Ranked, "input %q: only tensors of known rank can be made up", name)
+	shape := make([]int64, len(typ.Shape))
+	for i, d := range typ.Shape {
+		n, ok := d.Eval(env)
+		if !ok {
+			n = int64(1 + rng.IntN(4)) // of elements alone: each has its own
+		}
+		shape[i] = n
+	}
+	return randomTensor(t, rng, typ.DType, shape, special)
 }
 
 func randomTensor(t *testing.T, rng *rand.Rand, d tensor.DType, shape []int64, special bool) *tensor.Tensor {

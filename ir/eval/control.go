@@ -68,7 +68,8 @@ func (r *runner) runLoop(op *ir.Op, s *scope, in []hostop.Value) ([]hostop.Value
 	if len(body.Params) != 2+len(carried) || len(body.Results) < 1+len(carried) {
 		return nil, fmt.Errorf("the body has %d parameters and %d results for %d carried values", len(body.Params), len(body.Results), len(carried))
 	}
-	scans := make([][]hostop.Value, len(body.Results)-1-len(carried))
+	n := len(carried)
+	scans := make([][]hostop.Value, len(body.Results)-1-n)
 	for i := int64(0); cond && (!bounded || i < limit); i++ {
 		c := byte(0)
 		if cond {
@@ -87,13 +88,13 @@ func (r *runner) runLoop(op *ir.Op, s *scope, in []hostop.Value) ([]hostop.Value
 			return nil, fmt.Errorf("the loop has no bound")
 		}
 		cond = next
-		carried = slices.Clone(out[1 : 1+len(carried)])
+		carried = slices.Clone(out[1 : 1+n])
 		for k := range scans {
-			scans[k] = append(scans[k], out[1+len(carried)+k])
+			scans[k] = append(scans[k], out[1+n+k])
 		}
 	}
 	for k, sc := range scans {
-		t, err := stack(sc, 0, body.Results[1+len(carried)+k].Type)
+		t, err := r.stack(sc, 0, false, body.Results[1+n+k].Type)
 		if err != nil {
 			return nil, err
 		}
@@ -117,26 +118,19 @@ func operand(in []hostop.Value, i int) hostop.Value {
 
 // stack joins tensors along a new axis; of none it makes an empty tensor of the type's shape, in which
 // dimensions that are not known become 0.
-func stack(vals []hostop.Value, axis int64, typ ir.Type) (hostop.Value, error) {
-	if len(vals) == 0 {
-		shape := []int64{}
-		for _, d := range typ.Shape {
-			n := int64(0)
-			if d.IsConst() {
-				n = d.Value()
-			}
-			shape = append(shape, n)
-		}
-		if axis < 0 {
-			axis += int64(len(shape)) + 1
-		}
-		if axis < 0 || axis > int64(len(shape)) || typ.DType == tensor.Invalid {
-			return nil, fmt.Errorf("no iteration, and the type %v does not tell the scan output's", typ)
-		}
-		return tensor.New(typ.DType, slices.Insert(shape, int(axis), 0)...), nil
+func (r *runner) stack(vals []hostop.Value, axis int64, back bool, typ ir.Type) (hostop.Value, error) {
+	if len(vals) == 0 && typ.DType == tensor.Invalid {
+		return nil, fmt.Errorf("no iteration, and the type %v does not tell the scan output's", typ)
 	}
-	c := &hostop.Call{In: []hostop.Value{hostop.Seq(vals)}, Attrs: hostop.Attrs{"axis": axis, "new_axis": int64(1)}, NumOut: 1}
-	if err := hostop.ConcatFromSequence(c); err != nil {
+	shape := make([]int64, len(typ.Shape))
+	for i, d := range typ.Shape {
+		shape[i], _ = d.Eval(r.dims)
+	}
+	c := &hostop.Call{In: []hostop.Value{hostop.Seq(vals)}, Attrs: hostop.Attrs{"axis": axis, "dtype": typ.DType, "shape": shape, "back": int64(0)}, NumOut: 1}
+	if back {
+		c.Attrs["back"] = int64(1)
+	}
+	if err := hostop.Stack(c); err != nil {
 		return nil, err
 	}
 	return c.Out[0], nil
@@ -176,10 +170,7 @@ func (r *runner) runScan(op *ir.Op, s *scope, in []hostop.Value) ([]hostop.Value
 	axes, dirs := op.Attrs.Ints("scan_output_axes", nil), op.Attrs.Ints("scan_output_directions", nil)
 	res := state
 	for k, o := range outs {
-		if at(dirs, k) == 1 {
-			slices.Reverse(o)
-		}
-		t, err := stack(o, at(axes, k), body.Results[len(state)+k].Type)
+		t, err := r.stack(o, at(axes, k), at(dirs, k) != 0, body.Results[len(state)+k].Type)
 		if err != nil {
 			return nil, err
 		}
@@ -228,7 +219,7 @@ func (r *runner) runSequenceMap(op *ir.Op, s *scope, in []hostop.Value) ([]hosto
 		var params []hostop.Value
 		for _, v := range in {
 			if seq, ok := v.(hostop.Seq); ok {
-				if len(seq) != len(first) {
+				if len(seq) < len(first) {
 					return nil, fmt.Errorf("sequences of %d and %d elements", len(first), len(seq))
 				}
 				v = seq[i]

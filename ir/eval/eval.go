@@ -22,14 +22,20 @@ type Options struct {
 
 // HostName gives the name in package hostop of the function that implements an op, "" when there is none.
 func HostName(op string) string {
-	if Funcs[op] == nil {
+	if Lookup(op) == nil {
 		return ""
 	}
 	return op[strings.LastIndexByte(op, '.')+1:]
 }
 
-// Lookup gives the function that implements an op without regions, nil when there is none.
-func Lookup(op string) hostop.Func { return Funcs[op] }
+// Lookup gives the function that implements an op without regions, or one that compiled loops call, nil
+// when there is none.
+func Lookup(op string) hostop.Func {
+	if f := Funcs[op]; f != nil {
+		return f
+	}
+	return loopFuncs[op]
+}
 
 // Run evaluates m. in has a value per graph parameter; nil, or a shorter in, takes the default or leaves
 // out an input that may be absent. The results are those of the graph, in order.
@@ -57,8 +63,25 @@ func Run(m *ir.Module, in []hostop.Value, opts Options) ([]hostop.Value, error) 
 			return nil, fmt.Errorf("input %q is missing: want %v", inputName(m, i), p.Type)
 		}
 	}
-	r := &runner{opts: opts, uses: map[*ir.Region][][]*ir.Value{}}
+	r := &runner{opts: opts, uses: map[*ir.Region][][]*ir.Value{}, dims: inputDims(params, vals)}
 	return r.region(m.Graph, nil, vals)
+}
+
+// inputDims gives the sizes of the symbols that are dimensions of inputs.
+func inputDims(params []*ir.Value, vals []hostop.Value) map[string]int64 {
+	dims := map[string]int64{}
+	for i, p := range params {
+		t, ok := vals[i].(*tensor.Tensor)
+		if !ok || t == nil || len(t.Shape) != len(p.Type.Shape) {
+			continue
+		}
+		for j, d := range p.Type.Shape {
+			if name := d.SymName(); name != "" {
+				dims[name] = t.Shape[j]
+			}
+		}
+	}
+	return dims
 }
 
 func inputName(m *ir.Module, i int) string {
@@ -155,6 +178,7 @@ func (s *scope) get(v *ir.Value) (hostop.Value, bool) {
 type runner struct {
 	opts Options
 	live int64
+	dims map[string]int64 // sizes of the symbols that are dimensions of inputs
 	// uses lists for each op of a region the values that nothing after it needs.
 	uses map[*ir.Region][][]*ir.Value
 }

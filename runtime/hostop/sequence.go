@@ -1,6 +1,10 @@
 package hostop
 
-import "github.com/nnc-go/nnc/runtime/tensor"
+import (
+	"slices"
+
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
 
 // seq is the sequence operand i.
 func (c *Call) seq(i int) Seq {
@@ -113,6 +117,34 @@ func ConcatFromSequence(c *Call) (err error) {
 	check(len(xs) > 0, "an empty sequence")
 	c.give(concat(xs, axis))
 	return nil
+}
+
+// Collect appends the second operand to the sequence that is the first, which nobody else may hold: what
+// a loop gathers from iteration to iteration.
+func Collect(c *Call) (err error) {
+	defer guard(&err)
+	check(len(c.In) == 2, "2 inputs wanted, got %d", len(c.In))
+	return c.Return(append(c.seq(0), c.In[1]))
+}
+
+// Stack joins the tensors of a sequence along a new axis, in reverse order where the attribute back is set.
+// Of none it makes an empty tensor, whose other dimensions are the attribute shape and whose element
+// type is dtype.
+func Stack(c *Call) (err error) {
+	defer guard(&err)
+	s, axis := c.seq(0), c.Attrs.Int("axis", 0)
+	if len(s) == 0 {
+		shape := append([]int64{}, c.Attrs.Ints("shape", nil)...)
+		a := normAxis(axis, len(shape)+1)
+		shape = append(append(append([]int64{}, shape[:a]...), 0), shape[a:]...)
+		return c.Return(tensor.New(c.Attrs.DType("dtype", tensor.F32), shape...))
+	}
+	if c.Attrs.Int("back", 0) != 0 {
+		s = slices.Clone(s)
+		slices.Reverse(s)
+	}
+	c.In, c.Attrs = []Value{s}, Attrs{"axis": axis, "new_axis": int64(1)}
+	return ConcatFromSequence(c)
 }
 
 // Optional holds the operand, or nothing.
