@@ -184,6 +184,18 @@ func (c *testCase) inputs(dims map[string]int64, run uint64) ([]hostop.Value, er
 	var in []hostop.Value
 	for i, p := range c.module.Graph.Params {
 		name := c.module.Inputs[i]
+		if p.Type.Kind != ir.KindTensor || !p.Type.Ranked {
+			text, ok := c.in[name]
+			if !ok {
+				return nil, fmt.Errorf("input %s has type %v; give it with #! in", name, p.Type)
+			}
+			v, err := decode(text, p.Type, nil)
+			if err != nil {
+				return nil, fmt.Errorf("input %s: %w", name, err)
+			}
+			in = append(in, v)
+			continue
+		}
 		shape := make([]int64, len(p.Type.Shape))
 		for j, d := range p.Type.Shape {
 			n, ok := d.Eval(dims)
@@ -262,9 +274,19 @@ func set(x *tensor.Tensor, i int64, v float64) {
 	}
 }
 
-// decode reads JSON as a tensor of a type, with the shape of like where the JSON is flat or empty.
+// decode reads JSON as a value of a type; as a tensor with the shape of like where the JSON is flat or empty.
 func decode(text string, typ ir.Type, like hostop.Value) (hostop.Value, error) {
-	v, err := tensorio.DecodeJSON([]byte(text), tensorio.Want{DType: typ.DType})
+	w := tensorio.Want{}
+	for ; typ.Kind != ir.KindTensor && typ.Kind != ir.KindMap; typ = *typ.Elem {
+		if typ.Kind == ir.KindSeq {
+			w.Kind = tensorio.KindSeq
+		}
+	}
+	if typ.Kind == ir.KindMap && w.Kind != tensorio.KindSeq {
+		w.Kind = tensorio.KindMap
+	}
+	w.DType = typ.DType
+	v, err := tensorio.DecodeJSON([]byte(text), w)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,7 @@
 //
 //	-- tails --
 //	#! dims N=1,7,8,9 M=3       # sizes of symbols; a list makes a run per size
-//	#! in x = [[1, 2], [3, NaN]] # an input as JSON; the others are random
+//	#! in x = [[1, 2], [3, NaN]] # an input as JSON, a list of them for a sequence; the others are random
 //	#! out y = [[1, 2]]         # an expected result; -update writes it anew
 //	#! range x 0 5              # bounds of random elements of an input, the upper one excluded
 //	#! special                  # NaN, infinities and zeros of both signs among random floats

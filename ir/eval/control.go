@@ -199,7 +199,7 @@ func scanInputs(op *ir.Op, in []hostop.Value) (out [][]hostop.Value, count int, 
 			slices.Reverse(seq)
 		}
 		if k > 0 && len(seq) != count {
-			return nil, 0, fmt.Errorf("scan inputs have %d and %d slices", count, len(seq))
+			return nil, 0, fmt.Errorf("scan inputs of different length: %d and %d", count, len(seq))
 		}
 		count = len(seq)
 		out = append(out, seq)

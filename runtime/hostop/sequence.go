@@ -143,6 +143,12 @@ func Stack(c *Call) (err error) {
 		s = slices.Clone(s)
 		slices.Reverse(s)
 	}
+	for _, v := range s {
+		t, ok := v.(*tensor.Tensor)
+		check(ok, "tensors wanted, got %T", v)
+		first := s[0].(*tensor.Tensor)
+		check(slices.Equal(t.Shape, first.Shape), "slices of %s and %s, want one shape in every iteration", first.TypeString(), t.TypeString())
+	}
 	c.In, c.Attrs = []Value{s}, Attrs{"axis": axis, "new_axis": int64(1)}
 	return ConcatFromSequence(c)
 }
