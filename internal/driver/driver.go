@@ -185,14 +185,18 @@ func OpenBackend(name string) (backend.Backend, error) {
 }
 
 // Generate compiles the kernels for an operating system of the target's architecture.
-func (c *Compiled) Generate(ctx context.Context, os string, form backend.Form) (files []backend.File, err error) {
+func (c *Compiled) Generate(ctx context.Context, os string, form backend.Form) ([]backend.File, error) {
+	return c.generate(ctx, os, form, c.Kernels())
+}
+
+func (c *Compiled) generate(ctx context.Context, os string, form backend.Form, ks []backend.Kernels) (files []backend.File, err error) {
 	err = c.stage(ctx, "codegen", func() error {
 		if c.Backend, err = OpenBackend(c.opts.Backend); err != nil {
 			return err
 		}
 		t := *c.Target
 		t.OS = os
-		files, err = c.Backend.Generate(ctx, &t, c.Kernels(), form)
+		files, err = c.Backend.Generate(ctx, &t, ks, form)
 		return err
 	})
 	return files, err

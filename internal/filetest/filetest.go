@@ -67,12 +67,19 @@ func runFile(t *testing.T, path string) {
 	a, err := txtar.ParseFile(path)
 	require.NoError(t, err)
 	require.NotEmpty(t, a.Files, "no cases")
+	b := &batch{done: map[way][]built{}}
+	defer b.close()
+	errs := make([]error, len(a.Files))
+	for i, f := range a.Files {
+		c, err := parseCase(string(f.Data))
+		b.cases, errs[i] = append(b.cases, c), err
+	}
 	for i := range a.Files {
 		f := &a.Files[i]
 		t.Run(f.Name, func(t *testing.T) {
-			c, err := parseCase(string(f.Data))
-			require.NoError(t, err)
-			c.run(t)
+			require.NoError(t, errs[i])
+			c := b.cases[i]
+			c.run(t, b)
 			if *update {
 				f.Data = []byte(c.updated(string(f.Data)))
 			}
@@ -118,7 +125,7 @@ func levels() []level {
 }
 
 // run runs the case in every way.
-func (c *testCase) run(t *testing.T) {
+func (c *testCase) run(t *testing.T, b *batch) {
 	var runs []*oneRun
 	for i, dims := range c.bindings() {
 		r := &oneRun{dims: dims}
@@ -146,7 +153,7 @@ func (c *testCase) run(t *testing.T) {
 				if l.skip != nil {
 					t.Skip(l.skip)
 				}
-				c.compiled(t, l.name, plain, runs)
+				c.compiled(t, b.get(way{l.name, plain}, c), runs)
 			})
 		}
 	}
@@ -185,25 +192,19 @@ func (c *testCase) checkEval(t *testing.T, r *oneRun) {
 	}
 }
 
-// compiled compiles the case for one level, without the optimising passes when plain, and compares with the evaluator.
-func (c *testCase) compiled(t *testing.T, level string, plain bool, runs []*oneRun) {
-	ctx := context.Background()
-	m, err := driver.CompileModule(ctx, c.module.Clone(), driver.Options{CPU: level, NoOptimize: plain})
-	if c.refused(t, err) {
+// compiled holds the compiled case against the evaluator.
+func (c *testCase) compiled(t *testing.T, b built, runs []*oneRun) {
+	if c.refused(t, b.err) {
 		return
 	}
-	require.NoError(t, err)
-	defer m.Close()
-	for _, s := range m.Program.HostSteps {
+	require.NoError(t, b.err)
+	for _, s := range b.compiled.Program.HostSteps {
 		t.Log("not compiled: ", s)
 	}
 	if c.noHost {
-		require.Empty(t, m.Program.HostSteps, "host steps")
+		require.Empty(t, b.compiled.Program.HostSteps, "host steps")
 	}
-	l, err := m.Load(ctx, exec.Options{Threads: 2})
-	require.NoError(t, err)
-	defer l.Close()
-	c.compareRuns(t, l.Model, runs)
+	c.compareRuns(t, b.loaded.Model, runs)
 }
 
 // compareRuns runs a model on all inputs and compares with the evaluator.
