@@ -3,6 +3,7 @@ package lower
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
@@ -228,7 +229,7 @@ const elemChunk = 4096
 
 // lowerElementwise compiles an elementwise op or a Fused group of them into one pass over the result.
 func lowerElementwise(c *Ctx, op *ir.Op) error {
-	unequal := ir.Dim{} // 0 exactly when all dimensions that inference could not compare are equal
+	unequal := ir.Dim{}
 	if op.Info.Name != "Fused" {
 		unequal = unsureDims(op)
 	}
@@ -242,6 +243,7 @@ func lowerElementwise(c *Ctx, op *ir.Op) error {
 	}
 	skip := c.jump(plan.Step{Kind: plan.StepJump, Name: "same shapes " + op.Origin.Node})
 	c.p.Steps[test].Grain = int64(len(c.p.Steps))
+	c.checkBroadcast(op)
 	c.fallback = true
 	err := c.host(op)
 	c.fallback = false
@@ -252,24 +254,52 @@ func lowerElementwise(c *Ctx, op *ir.Op) error {
 	return nil
 }
 
-// unsureDims sums the squared differences of those dimensions of the operands and the result that are
-// neither known to be equal nor known to be 1.
-func unsureDims(op *ir.Op) ir.Dim {
-	sum := ir.Const(0)
+// eachUnsure calls f for the dimensions d of operands v that are neither known to equal those of the result, o, nor known to
+// be 1; o is dimension i of the result.
+func eachUnsure(op *ir.Op, f func(v *ir.Value, d, o ir.Dim, i int)) {
 	out := op.Results[0].Type.Shape
 	for _, v := range op.Operands {
 		if v == nil || len(v.Type.Shape) > len(out) { // what the kernel cannot broadcast it declines
 			continue
 		}
-		s := v.Type.Shape
-		for i, d := range s {
-			if o := out[len(out)-len(s)+i]; !d.Equal(o) && !d.Is(1) {
-				diff := d.Sub(o)
-				sum = sum.Add(diff.Mul(diff))
+		off := len(out) - len(v.Type.Shape)
+		for i, d := range v.Type.Shape {
+			if o := out[off+i]; !d.Equal(o) && !d.Is(1) {
+				f(v, d, o, off+i)
 			}
 		}
 	}
+}
+
+// square is (x-y)^2: 0 exactly when they are equal.
+func square(x, y ir.Dim) ir.Dim {
+	diff := x.Sub(y)
+	return diff.Mul(diff)
+}
+
+// unsureDims is 0 exactly when all dimensions that inference could not compare are equal.
+func unsureDims(op *ir.Op) ir.Dim {
+	sum := ir.Const(0)
+	eachUnsure(op, func(_ *ir.Value, d, o ir.Dim, _ int) { sum = sum.Add(square(d, o)) })
 	return sum
+}
+
+// checkBroadcast emits the steps that fail where a dimension that inference could not compare is neither 1 nor the
+// result's. Of two that it does not know it takes the first operand's for the result; so that one must not broadcast.
+func (c *Ctx) checkBroadcast(op *ir.Op) {
+	eachUnsure(op, func(v *ir.Value, d, o ir.Dim, i int) {
+		fits := c.jump(plan.Step{Kind: plan.StepJumpLt, Name: "broadcast " + op.Origin.Node, A: c.constSlot(0), B: c.slot(square(d, o).Mul(square(d, ir.Const(1))))})
+		from := slices.IndexFunc(op.Operands, func(w *ir.Value) bool {
+			at := i - len(op.Results[0].Type.Shape) + len(w.Type.Shape)
+			return at >= 0 && w.Type.Shape[at].Equal(o)
+		})
+		name := fmt.Sprintf("%s %q: dimension %v of %q, which is %v, broadcasts only as 1 to %v", op.Info.Name, op.Origin.Node, d, v.Name, v.Type, o)
+		if from >= 0 {
+			name += fmt.Sprintf(", the result's, taken from %q, which is %v", op.Operands[from].Name, op.Operands[from].Type)
+		}
+		c.addStep(plan.Step{Kind: plan.StepCheck, Name: name, A: c.slot(d), B: c.slot(o)})
+		c.p.Steps[fits].Grain = int64(len(c.p.Steps))
+	})
 }
 
 // elementwise emits the kernel. With assume, dimensions that inference could not compare are taken to
