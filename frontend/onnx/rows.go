@@ -11,7 +11,7 @@ import (
 )
 
 // rowSpec is a form of an operator that one or more versions share. sig is its signature as in ir's op
-// table, with "ml." or "ms." before names of other domains; ir the op that it becomes; since the versions.
+// table, with "ml.", "ms." or "train." before names of other domains; ir the op that it becomes; since the versions.
 // attrs lists "name:kind", "!" behind a required one and "=value" behind one with a default, which must be
 // ir's default too. A nil fn marks versions that ONNX took out of the language.
 type rowSpec struct {
@@ -22,13 +22,13 @@ type rowSpec struct {
 }
 
 // rowTables are all rows.
-var rowTables = [][]rowSpec{rowsControl, rowsMath, rowsMl, rowsMsQuant, rowsNn, rowsOwn, rowsQuant, rowsRecurrent, rowsReduce, rowsSequence, rowsShape, rowsSignal}
+var rowTables = [][]rowSpec{rowsControl, rowsMath, rowsMl, rowsMsQuant, rowsNn, rowsOwn, rowsQuant, rowsRecurrent, rowsReduce, rowsSequence, rowsShape, rowsSignal, rowsMsNn, rowsTrain}
 
 // newestOpset is the newest version of each domain that the tables know.
-var newestOpset = map[string]int64{"": 28, "ai.onnx.ml": 5, "com.microsoft": 1}
+var newestOpset = map[string]int64{"": 28, "ai.onnx.ml": 5, "com.microsoft": 1, "ai.onnx.preview.training": 1}
 
 // domainPrefix tells how sig names domains.
-var domainPrefix = map[string]string{"ml.": "ai.onnx.ml", "ms.": "com.microsoft"}
+var domainPrefix = map[string]string{"ml.": "ai.onnx.ml", "ms.": "com.microsoft", "train.": "ai.onnx.preview.training"}
 
 // row is a version of an operator.
 type row struct {

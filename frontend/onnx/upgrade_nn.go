@@ -84,9 +84,7 @@ func dropout(c *nodeCtx) error {
 
 // batchNorm9 imports versions up to 9, which have no training mode but outputs that only training has.
 func batchNorm9(c *nodeCtx) error {
-	if take(c, "spatial", int64(1)) == 0 {
-		return unsupportedf("spatial=0 is not supported")
-	}
+	perElement := take(c, "spatial", int64(1)) == 0
 	if c.row.since < 7 && take(c, "is_test", int64(0)) == 0 {
 		c.im.warn("%v: taken as in inference although is_test is 0", c.origin)
 	}
@@ -95,7 +93,18 @@ func batchNorm9(c *nodeCtx) error {
 			return unsupportedf("output %q exists in training only", c.node.Output[i])
 		}
 	}
+	if perElement {
+		return c.batchNormElements()
+	}
 	return c.define1("BatchNormalization", c.attrs, c.in...)
+}
+
+// batchNormElements imports BatchNormalization with spatial=0: its parameters belong to the elements of a sample.
+func (c *nodeCtx) batchNormElements() error {
+	x, scale, shift, mean, variance := c.in[0], c.in[1], c.in[2], c.in[3], c.in[4]
+	dev := c.one("Sqrt", nil, c.one("Add", nil, variance, c.scalar(c.attrs.Float("epsilon", 1e-5), variance)))
+	y := c.one("Div", nil, c.one("Sub", nil, x, mean), dev)
+	return c.define1("Add", nil, c.one("Mul", nil, y, scale), shift)
 }
 
 // dropOutputSequence imports RNN, GRU and LSTM from when an attribute said whether Y is wanted.
