@@ -4,7 +4,7 @@ SHARED ?= ../shared
 FUZZTIME ?= 30s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: test conformance conformance-arm64 models bench fuzz lint update
+.PHONY: test conformance conformance-arm64 models fuzz-graphs bench fuzz lint update
 
 test:
 	$(GO) test ./...
@@ -30,6 +30,14 @@ models:
 bench:
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
 	for d in examples/*/; do $(GO) run ./cmd/nnc bench $${d}model.onnx || exit 1; done
+
+# Random graphs through the evaluator, code compiled with and without optimising, and ONNX Runtime, whose library
+# (npm pack onnxruntime-node) is ORT; without it, nnc is held against itself alone.
+GRAPHS ?= 20000
+ORT ?=
+fuzz-graphs:
+	@test -z "$(ORT)" || (cd bench && $(GO) build -o ../.cache/ortserve ./ortserve)
+	$(GO) run ./internal/fuzzgraph -n $(GRAPHS) -out fuzz-failures $(if $(ORT),-peer ".cache/ortserve -lib $(ORT)")
 
 # go test fuzzes one function at a time.
 fuzz:

@@ -143,6 +143,8 @@ func readable(d tensor.DType) tensor.DType {
 	return d
 }
 
+type nodeProto = onnxpb.NodeProto
+
 // attrs are a node's attributes: int, float64, string, []int64, tensor.DType.
 type attrs map[string]any
 
