@@ -23,11 +23,19 @@ func inferDFT(c *InferCtx, op *Op) error {
 		return err
 	}
 	n := len(t.Shape)
+	oneSided, inverse := op.Attrs.Int("onesided", 0) != 0, op.Attrs.Int("inverse", 0) != 0
+	last := Const(2)
+	if oneSided && inverse {
+		last = Const(1)
+	}
+	if p := t.Shape[n-1]; p.IsConst() && !p.Is(1) && !p.Is(2) {
+		return op.Errorf("the last dimension of %v holds real or real and imaginary parts: want 1 or 2", t)
+	}
 	a := int64(-2)
 	if op.Operand(2) != nil {
 		e, ok := c.Ints(op.Operand(2))
 		if !ok || len(e) != 1 {
-			return c.set(op, t.DType, c.FreshShape(n))
+			return c.set(op, t.DType, append(c.FreshShape(n-1), last))
 		}
 		a = e[0]
 	}
@@ -38,7 +46,6 @@ func inferDFT(c *InferCtx, op *Op) error {
 	if axis == n-1 {
 		return op.Errorf("axis %d is that of real and imaginary part", a)
 	}
-	oneSided, inverse := op.Attrs.Int("onesided", 0) != 0, op.Attrs.Int("inverse", 0) != 0
 	length := t.Shape[axis]
 	if oneSided && inverse {
 		length = length.AddInt(-1).MulInt(2)
@@ -47,11 +54,8 @@ func inferDFT(c *InferCtx, op *Op) error {
 		length = c.scalar(op.Operand(1))
 	}
 	shape := slices.Clone(t.Shape)
-	shape[axis], shape[n-1] = length, Const(2)
-	switch {
-	case oneSided && inverse:
-		shape[n-1] = Const(1)
-	case oneSided:
+	shape[axis], shape[n-1] = length, last
+	if oneSided && !inverse {
 		shape[axis] = length.Div(Const(2)).AddInt(1)
 	}
 	return firstErr(noNegative(op, shape), c.set(op, t.DType, shape))
@@ -70,6 +74,8 @@ func inferSTFT(c *InferCtx, op *Op) error {
 		length = c.scalar(op.Operand(3))
 	case w != nil && w.Type.Ranked && len(w.Type.Shape) == 1:
 		length = w.Type.Shape[0]
+	case w == nil && t.Ranked:
+		length = t.Shape[1]
 	default:
 		length = c.Fresh()
 	}

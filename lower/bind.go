@@ -34,16 +34,16 @@ func (c *Ctx) unboundIn(d ir.Dim) string {
 // element of the same position of the integer tensor v, which earlier steps have computed. It fails at
 // run time where an element is less than least. what names the sizes in that error.
 func (c *Ctx) bindDims(op *ir.Op, v *ir.Value, dims []ir.Dim, least int64, what string) error {
-	ref, err := c.ref(v)
-	if err != nil {
-		return op.Errorf("%w", err)
-	}
 	name := fmt.Sprintf("%s %q: %s", op.Info.Name, op.Origin.Node, what)
 	first := int32(-1)
 	for i, d := range dims {
 		sym := c.unboundIn(d)
 		if sym == "" {
 			continue
+		}
+		ref, err := c.ref(v)
+		if err != nil {
+			return op.Errorf("%w", err)
 		}
 		s := c.symSlot(sym)
 		if first < 0 {

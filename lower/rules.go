@@ -36,7 +36,7 @@ func families() []map[string]rule {
 		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(), storageRules(), treeRules(),
 		normRules(), windowRules(), recurrentRules(),
 		attentionRules(),
-		sampleRules(), controlRules(),
+		sampleRules(), controlRules(), signalRules(),
 		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "Require": lowerRequire},
 	}
 }

@@ -20,6 +20,7 @@ var Funcs = func() map[string]hostop.Func {
 		reduceFuncs,
 		sequenceFuncs,
 		shapeFuncs,
+		signalFuncs,
 		textFuncs,
 	} {
 		maps.Copy(all, family)
