@@ -269,13 +269,13 @@ func inferSquaredDistance(c *InferCtx, op *Op) error {
 		return err
 	}
 	x, y := op.Operands[0].Type, op.Operands[1].Type
-	if _, err := unify(op, "the number of features", x.Shape[1], y.Shape[1]); err != nil {
+	if _, err := unify(op, "the number of features", x.Shape[1], y.Shape[0]); err != nil {
 		return err
 	}
 	if x.DType != y.DType {
 		return op.Errorf("operands of element types %v and %v, want the same", x.DType, y.DType)
 	}
-	return c.set(op, x.DType, []Dim{x.Shape[0], y.Shape[0]})
+	return c.set(op, x.DType, []Dim{x.Shape[0], y.Shape[1]})
 }
 
 func inferPairwiseCoupling(c *InferCtx, op *Op) error {

@@ -7,7 +7,7 @@ var opsOwn = []*OpInfo{
 	withRegions(1, row("Fused(operands*) -> results*", "", OwnOp, inferFused,
 		"runs its region, whose parameters are the operands: elementwise ops, or one anchor (Conv, MatMul, ...) and then elementwise ops")),
 	row("Require(X, condition) -> Y", "", OwnOp, inferRequire, "X; an error where the condition (one bool) does not hold"),
-	row("SquaredDistance(X, Y) -> Z", "", OwnOp, inferSquaredDistance, "squares of the distances between the rows of X [N,F] and Y [M,F], [N,M]"),
+	row("SquaredDistance(X, Y) -> Z", "", OwnOp, inferSquaredDistance, "squares of the distances of the rows of X [N,F] from the columns of Y [F,M], [N,M]"),
 	row("PairwiseCoupling(R) -> P", "classes:int", OwnOp, inferPairwiseCoupling, "probabilities of classes [N,C] from those of pairs of classes [N,C*(C-1)/2]"),
 	row("Block(X) -> Y", "", OwnOp, inferBlock, "f32[N,C,H,W] to blocked"),
 	row("Unblock(X) -> Y", "channels:int", OwnOp, inferUnblock, "blocked to f32[N,channels,H,W]"),

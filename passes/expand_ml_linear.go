@@ -96,7 +96,12 @@ func (rw *rewriter) svmKernel(op *ir.Op, x *ir.Value, n int) *ir.Value {
 		if len(sv)%n != 0 || !x.Type.Shape[1].Is(int64(len(sv)/n)) {
 			return nil
 		}
-		dist := rw.op("SquaredDistance", nil, x, rw.floats(d, []int64{int64(n), int64(len(sv) / n)}, sv...))
+		f := len(sv) / n
+		columns := make([]float64, len(sv))
+		for i, v := range sv {
+			columns[i%f*n+i/f] = v
+		}
+		dist := rw.op("SquaredDistance", nil, x, rw.floats(d, []int64{int64(f), int64(n)}, columns...))
 		return rw.op("Exp", nil, rw.op("Mul", nil, dist, rw.scalar(d, -gamma)))
 	}
 	s := rw.gemm(x, sv, nil, n)

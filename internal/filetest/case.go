@@ -277,13 +277,13 @@ func set(x *tensor.Tensor, i int64, v float64) {
 // decode reads JSON as a value of a type; as a tensor with the shape of like where the JSON is flat or empty.
 func decode(text string, typ ir.Type, like hostop.Value) (hostop.Value, error) {
 	w := tensorio.Want{}
-	for ; typ.Kind != ir.KindTensor && typ.Kind != ir.KindMap; typ = *typ.Elem {
-		if typ.Kind == ir.KindSeq {
+	for ; typ.Kind != ir.KindTensor; typ = *typ.Elem {
+		switch {
+		case typ.Kind == ir.KindSeq:
 			w.Kind = tensorio.KindSeq
+		case typ.Kind == ir.KindMap && w.Kind != tensorio.KindSeq:
+			w.Kind = tensorio.KindMap
 		}
-	}
-	if typ.Kind == ir.KindMap && w.Kind != tensorio.KindSeq {
-		w.Kind = tensorio.KindMap
 	}
 	w.DType = typ.DType
 	v, err := tensorio.DecodeJSON([]byte(text), w)

@@ -217,19 +217,19 @@ func coupled(r []float64, n int) []float64 {
 	return p
 }
 
-// SquaredDistance is the square of the distance of each row of X [N,F] from each row of Y [M,F], [N,M].
+// SquaredDistance is the square of the distance of each row of X [N,F] from each column of Y [F,M], [N,M].
 func SquaredDistance(c *Call) (err error) {
 	defer guard(&err)
 	x, y := c.in(0), c.in(1)
-	check(len(x.Shape) == 2 && len(y.Shape) == 2 && x.Shape[1] == y.Shape[1], "%s and %s", x.TypeString(), y.TypeString())
+	check(len(x.Shape) == 2 && len(y.Shape) == 2 && x.Shape[1] == y.Shape[0], "%s and %s", x.TypeString(), y.TypeString())
 	var out []float64
-	ys := rowsOf(y)
+	ys := rowsOf(permute(y, []int{1, 0}))
 	for _, a := range rowsOf(x) {
 		for _, b := range ys {
 			out = append(out, squaredDistance(a, b))
 		}
 	}
-	c.give(fromFloats(x.DType, []int64{x.Shape[0], y.Shape[0]}, out))
+	c.give(fromFloats(x.DType, []int64{x.Shape[0], y.Shape[1]}, out))
 	return nil
 }
 
