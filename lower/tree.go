@@ -287,6 +287,9 @@ func (t *treeKernel) singleSum(k *K, row *loop.Value) *loop.Value {
 
 // lower emits the kernel; row gets the number of the row and what its targets have.
 func (t *treeKernel) lower(outs []*ir.Value, row func(k *K, i *loop.Value, target func(j *loop.Value) *loop.Value)) error {
+	if t.width.IsConst() && t.width.Value() < t.features {
+		return t.op.Errorf("rows of %v features, want at least %d: nodes ask for feature %d", t.width, t.features, t.features-1)
+	}
 	if err := t.c.checkSize(t.op, t.width, t.features, "features of a row"); err != nil {
 		return err
 	}
