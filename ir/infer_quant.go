@@ -1,8 +1,53 @@
 package ir
 
-import "github.com/nnc-go/nnc/runtime/tensor"
+import (
+	"slices"
+
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
+
+// checkScales holds scale and zero point against x: one number, one per place along an axis, or one per
+// block of elements along it.
+func checkScales(op *Op) error {
+	x, scale, block := op.Operands[0].Type, op.Operands[1].Type, op.Attrs.Int("block_size", 0)
+	if block < 0 {
+		return op.Errorf("block_size is %d, want at least 0", block)
+	}
+	if zp := op.Operand(2); zp != nil && zp.Type.Ranked && scale.Ranked {
+		a, b := Product(zp.Type.Shape), Product(scale.Shape)
+		if diff := a.Sub(b); diff.IsConst() && !diff.Is(0) {
+			return op.Errorf("the zero point is %v, want the shape of the scale, %v", zp.Type, scale)
+		}
+	}
+	if !x.Ranked || !scale.Ranked || block == 0 && Product(scale.Shape).Is(1) {
+		return nil
+	}
+	axis, err := normAxis(op, op.Attrs.Int("axis", 1), len(x.Shape))
+	if err != nil {
+		return err
+	}
+	want := x.Shape[axis : axis+1]
+	if block > 0 {
+		want = slices.Clone(x.Shape)
+		want[axis] = want[axis].CeilDiv(block)
+	}
+	ok := len(scale.Shape) == len(want)
+	for i := 0; ok && i < len(want); i++ {
+		diff := scale.Shape[i].Sub(want[i])
+		ok = !diff.IsConst() || diff.Is(0)
+	}
+	if !ok && block > 0 {
+		return op.Errorf("the scale is %v, want shape %v for blocks of %d along axis %d of %v", scale, shapeString(want), block, axis, x)
+	} else if !ok {
+		return op.Errorf("the scale is %v, want one number or %v, one per place along axis %d of %v", scale, shapeString(want), axis, x)
+	}
+	return nil
+}
 
 func inferQuantize(c *InferCtx, op *Op) error {
+	if err := checkScales(op); err != nil {
+		return err
+	}
 	d := op.Attrs.DType("output_dtype", tensor.Invalid)
 	if v := op.Operand(2); v != nil {
 		if zp := v.Type.DType; d != tensor.Invalid && zp != tensor.Invalid && zp != d {
@@ -17,6 +62,9 @@ func inferQuantize(c *InferCtx, op *Op) error {
 }
 
 func inferDequantize(c *InferCtx, op *Op) error {
+	if err := checkScales(op); err != nil {
+		return err
+	}
 	return c.like(op, 0, op.Attrs.DType("output_dtype", dtypeOf(op, 1)))
 }
 

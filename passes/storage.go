@@ -21,6 +21,7 @@ var storageRules = []*rule{
 	{"store-cast", []string{"Cast"}, "Cast(x) -> packed(encode(Cast(decode(bytes(x)))))", false, storeCast},
 	{"store-test", []string{"IsNaN", "IsInf"}, "test(x) -> test(decode(bytes(x)))", false, storeTest},
 	{"store-quantize", []string{"QuantizeLinear"}, "QuantizeLinear to less than a byte -> Pack(Clip(QuantizeLinear to bytes)); to small floats -> encode(x/scale)", false, storeQuantize},
+	{"store-qmatmul", []string{"QLinearMatMul"}, "QLinearMatMul of small floats -> encode(MatMul(a-az, b-bz) * (as*bs/ys))", false, storeProduct},
 	{"store-dequantize", []string{"DequantizeLinear"}, "DequantizeLinear(x) -> DequantizeLinear(decode(bytes(x)))", false, storeDequantize},
 }
 
@@ -312,4 +313,29 @@ func storeDequantize(rw *rewriter, op *ir.Op) []*ir.Value {
 		operands = append(operands, rw.plain(v))
 	}
 	return one(rw.op("DequantizeLinear", withDType(op.Attrs, op.Results[0].Type.DType), operands...))
+}
+
+// storeProduct multiplies small floats in f32; the result has no zero point.
+func storeProduct(rw *rewriter, op *ir.Op) []*ir.Value {
+	o, d := op.Operands, op.Results[0].Type.DType
+	if !isMini(o[0].Type.DType) || !isMini(o[3].Type.DType) || !isMini(d) {
+		return nil
+	}
+	// A vector of A's is one number per row.
+	perRow := func(v *ir.Value) *ir.Value {
+		if v.Type.Rank() != 1 || ir.Product(v.Type.Shape).Is(1) {
+			return v
+		}
+		return rw.op("Unsqueeze", nil, v, rw.constant(ir.DataOf(tensor.Of([]int64{-1}, 1))))
+	}
+	for _, v := range o {
+		if !isTensor(v) {
+			return nil
+		}
+	}
+	a := rw.op("Sub", nil, rw.plain(o[0]), perRow(rw.plain(o[2])))
+	b := rw.op("Sub", nil, rw.plain(o[3]), rw.plain(o[5]))
+	f32 := func(v *ir.Value) *ir.Value { return rw.cast(v, tensor.F32) }
+	scale := rw.op("Div", nil, rw.op("Mul", nil, perRow(f32(o[1])), f32(o[4])), f32(o[6]))
+	return one(rw.stored(rw.op("Mul", nil, rw.op("MatMul", nil, a, b), scale), d, nil))
 }
