@@ -129,7 +129,10 @@ func worker(ctx context.Context, c config, r *report, next <-chan uint64) error 
 			continue
 		}
 		small := shrink(&g.g, func(g *graph) bool { return kind(w.check(g, false)) == kind(why) })
-		why = w.check(small, false)
+		if why = w.check(small, false); why == "" {
+			r.count("peer: not the same twice")
+			continue
+		}
 		if known := explain(small, why); known != "" {
 			r.count("known: " + known)
 			continue

@@ -152,6 +152,11 @@ func (r *gen) window(n int, kernel []int64) attrs {
 	switch r.IntN(4) {
 	case 0:
 		a["auto_pad"] = r.oneOf("SAME_UPPER SAME_LOWER VALID")
+		if s, ok := a["strides"].([]int64); ok { // larger than the kernel, the padding would be negative
+			for i := range s {
+				s[i] = min(s[i], kernel[i])
+			}
+		}
 	case 1:
 		pads := make([]int64, 2*n)
 		for i := range pads {

@@ -24,12 +24,13 @@ func (a Attrs) Int(name string, def int64) int64 {
 	return def
 }
 
-// Float gives a float attribute or its default.
+// Float gives a float attribute or its default. ONNX's are of 32 bits, so that the default is rounded as one that
+// is written in the model would be: 1e-5 is the same number either way.
 func (a Attrs) Float(name string, def float64) float64 {
 	if v, ok := a[name].(float64); ok {
 		return v
 	}
-	return def
+	return float64(float32(def))
 }
 
 // Str gives a string attribute or its default.

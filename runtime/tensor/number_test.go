@@ -71,3 +71,9 @@ func TestAt(t *testing.T) {
 	_, ok = Of([]float32{1}, 1).IntAt(0)
 	require.False(t, ok)
 }
+
+// TestDefaultIsRounded: a default is the number that the same text in a model would be.
+func TestDefaultIsRounded(t *testing.T) {
+	written := Attrs{"epsilon": float64(float32(1e-5))}
+	require.Equal(t, written.Float("epsilon", 1), Attrs{}.Float("epsilon", 1e-5))
+}
