@@ -156,7 +156,50 @@ func inferBroadcast(c *InferCtx, op *Op) error {
 	return c.broadcastAll(op, d)
 }
 
-func inferPow(c *InferCtx, op *Op) error { return c.broadcastAll(op, dtypeOf(op, 0)) }
+// inferPow lets the exponent have a type of its own.
+func inferPow(c *InferCtx, op *Op) error {
+	if y := op.Operands[1]; y.Type.DType != tensor.Invalid && !isNumber(y.Type.DType) {
+		return op.Errorf("exponent %q is %v, want %s", y.Name, y.Type, numberTypes)
+	}
+	return c.broadcastAll(op, dtypeOf(op, 0))
+}
+
+// inferPRelu wants a slope that broadcasts to X and not the other way round.
+func inferPRelu(c *InferCtx, op *Op) error {
+	if _, err := sameDType(op, 0); err != nil {
+		return err
+	}
+	x, slope := op.Operands[0].Type, op.Operands[1].Type
+	if x.Ranked && slope.Ranked {
+		shape, err := broadcast(op, x.Shape, slope.Shape)
+		if err != nil {
+			return err
+		}
+		grown := len(shape) > len(x.Shape)
+		for i := 0; !grown && i < len(shape); i++ {
+			grown = x.Shape[i].Is(1) && shape[i].IsConst() && !shape[i].Is(1)
+		}
+		if grown {
+			return op.Errorf("slope %q is %v, which does not broadcast to %v", op.Operands[1].Name, slope, x)
+		}
+	}
+	return inferSame(c, op)
+}
+
+// inferClip wants bounds of one element.
+func inferClip(c *InferCtx, op *Op) error {
+	if _, err := sameDType(op, 0); err != nil {
+		return err
+	}
+	for _, v := range op.Operands[1:] {
+		if v != nil && v.Type.Ranked {
+			if n := Product(v.Type.Shape); n.IsConst() && !n.Is(1) {
+				return op.Errorf("bound %q is %v, want a scalar", v.Name, v.Type)
+			}
+		}
+	}
+	return inferSame(c, op)
+}
 
 func inferArith(c *InferCtx, op *Op) error {
 	if err := inferBroadcast(c, op); err != nil {
@@ -293,6 +336,9 @@ func lessEq(a, b Dim) bool { return b.Sub(a).NonNegative() }
 func less(a, b Dim) bool { return b.Sub(a).AddInt(-1).NonNegative() }
 
 func inferWhere(c *InferCtx, op *Op) error {
+	if v := op.Operands[0]; v.Type.DType != tensor.Invalid && v.Type.DType != tensor.Bool {
+		return op.Errorf("condition %q is %v, want bool", v.Name, v.Type)
+	}
 	d, err := sameDType(op, 1)
 	if err != nil {
 		return err

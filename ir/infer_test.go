@@ -38,6 +38,12 @@ var inferCases = []struct{ params, ops, want string }{
 	{"%a: i32[2]", "%y = Not(%a)", "error: want bool"},
 	{"%a: f32[2]", "%y = Mod(%a, %a)", "error: fmod is 0"},
 	{"%a: f64[2], %b: u16[]", "%y = Pow(%a, %b)", "f64[2]"},
+	{"%a: f64[2], %b: bool[]", "%y = Pow(%a, %b)", `error: exponent "b" is bool[], want numbers`},
+	{"%a: f32[2,3], %b: f32[3]", "%y = PRelu(%a, %b)", "f32[2,3]"},
+	{"%a: f32[2,1], %b: f32[3]", "%y = PRelu(%a, %b)", `error: slope "b" is f32[3], which does not broadcast to f32[2,1]`},
+	{"%a: f32[3], %b: f32[3]", "%y = Clip(%a, %b)", `error: bound "b" is f32[3], want a scalar`},
+	{"%a: f32[3], %b: i32[]", "%y = Clip(%a, %b)", "error: element type"},
+	{"%c: i32[3], %a: f32[3]", "%y = Where(%c, %a, %a)", `error: condition "c" is i32[3], want bool`},
 	// Shape arithmetic.
 	{"%a: f32[N,C,H,W]", "%s = Shape(%a)\n %i = Gather(%s, i1[0])\n %t = Concat(%i, i1[-1]) {axis = 0}\n %y = Reshape(%a, %t)", "f32[N,C*H*W]"},
 	{"%a: f32[N,12]", "%y = Reshape(%a, i1[0, 3, -1])", "f32[N,3,4]"},

@@ -10,7 +10,7 @@ func onFloats(f inferFn) inferFn {
 }
 
 func onNumbers(f inferFn) inferFn {
-	return onTypes("numbers of 8 to 64 bits", f, func(d tensor.DType) bool { return isArithFloat(d) || d.IsInt() && d.Bits() >= 8 })
+	return onTypes(numberTypes, f, isNumber)
 }
 
 func onInts(f inferFn) inferFn {
@@ -24,6 +24,10 @@ func onUints(f inferFn) inferFn {
 func onBools(f inferFn) inferFn {
 	return onTypes("bool", f, func(d tensor.DType) bool { return d == tensor.Bool })
 }
+
+const numberTypes = "numbers of 8 to 64 bits, not float8"
+
+func isNumber(d tensor.DType) bool { return isArithFloat(d) || d.IsInt() && d.Bits() >= 8 }
 
 func isArithFloat(d tensor.DType) bool {
 	return d == tensor.F32 || d == tensor.F64 || d == tensor.F16 || d == tensor.BF16

@@ -49,8 +49,8 @@ var opsMath = []*OpInfo{
 	row("Cast(input) -> output", "round_mode:string saturate:int to:dtype", Elementwise, inferCast, "conversion to the element type `to`"),
 	row("CastLike(input, target_type) -> output", "round_mode:string saturate:int", 0, inferCastLike, "conversion to the element type of another tensor"),
 	row("BitCast(input) -> output", "to:dtype", View, inferBitCast, "the same bits as the element type `to` of the same width"),
-	row("Clip(input, min?, max?) -> output", "", Elementwise, onNumbers(inferSame), "min(max, max(x, min)) with scalar bounds"),
-	row("PRelu(X, slope) -> Y", "", Elementwise, onNumbers(inferSame), "x where x >= 0, else slope*x; slope broadcasts to x"),
+	row("Clip(input, min?, max?) -> output", "", Elementwise, onNumbers(inferClip), "min(max, max(x, min)) with scalar bounds"),
+	row("PRelu(X, slope) -> Y", "", Elementwise, onNumbers(inferPRelu), "x where x >= 0, else slope*x; slope broadcasts to x"),
 	row("SwiGLU(A, B) -> Y", "alpha:float", Elementwise, onFloats(inferBroadcast), "a * sigmoid(alpha*a) * b"),
 	row("Where(condition, X, Y) -> output", "", Elementwise, inferWhere, "x where the condition holds, else y"),
 
