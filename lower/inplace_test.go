@@ -49,3 +49,22 @@ graph (%x: f32[1024]) -> (%d) {
   %d: f32[32,32] = Add(%t, %r)
 }`))
 }
+
+// TestLoopArena: what an iteration makes and uses up shares memory; what it carries, and what it reads from
+// outside, does not.
+func TestLoopArena(t *testing.T) {
+	const one = 4096
+	arena := arenaOf(t, `module "loop"
+graph (%m: i64[], %x: f32[1024]) -> (%y, %z) {
+  %out: f32[1024] = Exp(%x)
+  %y: f32[1024] = Loop(%m, _, %x) region (%i: i64[], %d: bool[], %v: f32[1024]) -> (%d, %f) {
+    %a: f32[1024] = Exp(%v)
+    %b: f32[1024] = Tanh(%a)
+    %c: f32[1024] = Tanh(%b)
+    %e: f32[1024] = Tanh(%c)
+    %f: f32[1024] = Add(%e, %out)
+  }
+  %z: f32[1024] = Neg(%out)
+}`)
+	assert.EqualValues(t, 4*one, arena, "the carried value, %%out, and two of those inside")
+}

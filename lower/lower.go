@@ -447,7 +447,9 @@ func (c *Ctx) finish() {
 	p.ArenaSize = total
 }
 
-// extendLoops keeps every buffer that a loop touches alive for the whole loop, if it was live before it.
+// extendLoops keeps the buffers that a loop touches alive for the whole loop. Those of the arena that are
+// written and used up within an iteration need not be: an iteration writes them before it reads them.
+// Heap buffers stay, which spares allocating them in each iteration.
 func (c *Ctx) extendLoops() {
 	for end := range c.p.Steps {
 		s := &c.p.Steps[end]
@@ -456,7 +458,8 @@ func (c *Ctx) extendLoops() {
 		}
 		for i := range c.p.Bufs {
 			b := &c.p.Bufs[i]
-			if b.First <= int32(end) && b.Last >= s.A && b.First >= 0 {
+			inside := b.First >= s.A && b.Last < int32(end)
+			if b.First <= int32(end) && b.Last >= s.A && b.First >= 0 && !(inside && b.Kind == plan.BufArena) {
 				b.First, b.Last = min(b.First, s.A), max(b.Last, int32(end))
 			}
 		}

@@ -91,7 +91,7 @@ func (t planText) step(i int, s *plan.Step) {
 	case plan.StepSetSlot, plan.StepCheck:
 		fmt.Fprintf(t, "s%d, %s", s.A, t.slot(s.B))
 	case plan.StepEval:
-		fmt.Fprintf(t, "slots %d to %d", s.A, s.B)
+		fmt.Fprintf(t, "slots from s%d on", s.A)
 	}
 	fmt.Fprintf(t, "  # %s\n", s.Name)
 }

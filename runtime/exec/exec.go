@@ -68,6 +68,7 @@ type Model struct {
 	dimAt   []int        // where an input's dimensions are in a call's vector of them
 	numDims int          // their number
 	argMax  int          // most argument words of a step
+	derived [][]int32    // step -> the slots to compute after it
 	grow    [][]int32    // step -> the output and heap buffers it uses
 	free    [][]int32    // step -> the heap buffers dead before it
 	par     []int32      // step -> slot of its parallel extent on this level
@@ -187,6 +188,7 @@ func (m *Model) prepare(levels int) error {
 	m.grow = make([][]int32, len(p.Steps))
 	m.free = make([][]int32, len(p.Steps))
 	m.par = make([]int32, len(p.Steps))
+	m.derive()
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		m.argMax = max(m.argMax, len(s.Args))

@@ -27,6 +27,7 @@ type frame struct {
 	args   []int64
 	boxes  []hostop.Value
 	spare  [][]byte // heap memory that no buffer uses
+	grown  []bool   // output buffers that have memory made in this call
 	heap   int64    // bytes of heap and output buffers allocated in this call
 	report reportFunc
 }
@@ -55,7 +56,7 @@ func (m *Model) newFrame() *frame {
 	p := m.p
 	f := &frame{
 		task: m.pool.newTask(), dims: make([]int64, m.numDims), slots: make([]int64, len(p.Slots)),
-		mem: make([][]byte, len(p.Bufs)), addr: make([]int64, len(p.Bufs)), args: make([]int64, max(m.argMax, 1)), boxes: make([]hostop.Value, p.Boxes),
+		mem: make([][]byte, len(p.Bufs)), addr: make([]int64, len(p.Bufs)), args: make([]int64, max(m.argMax, 1)), grown: make([]bool, len(p.Bufs)), boxes: make([]hostop.Value, p.Boxes),
 	}
 	for i, b := range p.Bufs {
 		if b.Kind == plan.BufWeight {
@@ -80,6 +81,7 @@ func (f *frame) clear(m *Model) {
 		}
 	}
 	clear(f.boxes)
+	clear(f.grown)
 	total := 0
 	for i, b := range f.spare {
 		if total += cap(b); total > keepSpare {
@@ -282,7 +284,12 @@ func (m *Model) ensure(f *frame, buf int32) error {
 	if b.Kind == plan.BufHeap {
 		now = f.allocate(n, int64(len(old)))
 	} else {
-		now = tensor.AlignedBytes(n)
+		// One that this call has made already grows in a loop.
+		if f.grown[buf] {
+			n += n / 2
+		}
+		now = tensor.AlignedBytes(n)[:f.slots[b.Bytes]]
+		f.grown[buf] = true
 	}
 	f.heap += int64(cap(now))
 	copy(now, old)

@@ -42,6 +42,66 @@ func (m *Model) eval(slots, dims []int64, from, to int) {
 	}
 }
 
+// derive finds for each step that binds slots those which follow from them.
+func (m *Model) derive() {
+	m.derived = make([][]int32, len(m.p.Steps))
+	known := map[int32][]int32{}
+	from := func(first int32) []int32 {
+		list, ok := known[first]
+		if !ok {
+			list = m.derivedFrom(first)
+			known[first] = list
+		}
+		return list
+	}
+	for i := range m.p.Steps {
+		switch s := &m.p.Steps[i]; s.Kind {
+		case plan.StepEval:
+			m.derived[i] = from(s.A)
+		case plan.StepHost:
+			first := int32(math.MaxInt32)
+			for _, fresh := range s.Fresh {
+				for _, slot := range fresh {
+					if slot >= 0 {
+						first = min(first, slot)
+					}
+				}
+			}
+			if first < math.MaxInt32 {
+				m.derived[i] = from(first)
+			}
+		}
+	}
+}
+
+// derivedFrom lists the slots from first on that depend on bound slots, in order.
+func (m *Model) derivedFrom(first int32) (list []int32) {
+	varies := make([]bool, len(m.p.Slots))
+	for i := range m.p.Slots {
+		switch d := &m.p.Slots[i]; d.Op {
+		case plan.SlotConst, plan.SlotInput:
+		case plan.SlotBound:
+			varies[i] = true
+		default:
+			if varies[d.A] || varies[d.B] {
+				varies[i] = true
+				if int32(i) >= first {
+					list = append(list, int32(i))
+				}
+			}
+		}
+	}
+	return list
+}
+
+// evalDerived computes the slots of a list.
+func (m *Model) evalDerived(slots []int64, list []int32) {
+	for _, i := range list {
+		d := &m.p.Slots[i]
+		slots[i] = slotOps[d.Op](slots[d.A], slots[d.B])
+	}
+}
+
 var slotOps = [...]func(a, b int64) int64{
 	plan.SlotAdd: func(a, b int64) int64 {
 		if c := a + b; (c > a) == (b > 0) || b == 0 {

@@ -97,11 +97,7 @@ func (m *Model) kernel(f *frame, s *plan.Step, pc int) (int, error) {
 }
 
 func evalStep(m *Model, f *frame, s *plan.Step, pc int) (int, error) {
-	to := int(s.B)
-	if to < 0 {
-		to = len(f.slots)
-	}
-	m.eval(f.slots, f.dims, int(s.A), to)
+	m.evalDerived(f.slots, m.derived[pc])
 	return pc + 1, nil
 }
 
@@ -260,7 +256,7 @@ func (m *Model) bindShape(f *frame, s *plan.Step, pc, i int, t *tensor.Tensor) e
 			}
 		}
 		if bound {
-			m.eval(f.slots, f.dims, 0, len(f.slots))
+			m.evalDerived(f.slots, m.derived[pc])
 		}
 	}
 	want := make([]int64, len(r.Shape))

@@ -40,7 +40,7 @@ func SequenceInsert(c *Call) (err error) {
 	s, v := c.seq(0), c.in(1)
 	p := c.position(2, len(s), len(s))
 	check(p >= 0 && p <= len(s), "position out of range for %d elements", len(s))
-	out := append(Seq{}, s[:p]...)
+	out := append(make(Seq, 0, len(s)+1), s[:p]...)
 	return c.Return(append(append(out, v), s[p:]...))
 }
 

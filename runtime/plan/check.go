@@ -144,7 +144,7 @@ func (c *checker) step(i int, s *Step) {
 			}
 		}
 	case StepEval:
-		c.want(s.A >= 0 && int(s.A) <= len(c.p.Slots) && int(s.B) <= len(c.p.Slots), "%s: slots [%d,%d)", what, s.A, s.B)
+		c.slot(s.A, what)
 	case StepBind:
 		c.want(len(s.In) == 1 && s.In[0].Buf >= 0 && s.B >= 0, "%s: binds from element %d of %d tensors", what, s.B, len(s.In))
 		c.bound(s.A, what)

@@ -100,7 +100,7 @@ type StepKind uint8
 const (
 	StepKernel  StepKind = iota // run kernel Kernel over [0, Par) in chunks of at least Grain iterations
 	StepHost                    // call Host on In, Out
-	StepEval                    // compute the slots [A, B) again, to the last one where B < 0
+	StepEval                    // compute again the slots that depend on slots which steps bind, from slot A on
 	StepBind                    // slot A = element B of integer tensor In[0]
 	StepSetSlot                 // slot A = slot B
 	StepJump                    // continue at step A
