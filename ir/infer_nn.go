@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nnc-go/nnc/runtime/hostop"
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
@@ -103,109 +104,58 @@ func inferDet(c *InferCtx, op *Op) error {
 	return c.set(op, t.DType, t.Shape[:n-2])
 }
 
+func inferInverse(c *InferCtx, op *Op) error {
+	if err := inferDet(c, op); err != nil {
+		return err
+	}
+	return inferSame(c, op)
+}
+
 func inferEinsum(c *InferCtx, op *Op) error {
 	d, err := sameDType(op, 0)
 	if err != nil {
 		return err
 	}
-	eq := strings.ReplaceAll(op.Attrs.Str("equation", ""), " ", "")
-	left, right, explicit := strings.Cut(eq, "->")
-	terms := strings.Split(left, ",")
-	if len(terms) != len(op.Operands) {
-		return op.Errorf("equation %q has %d terms for %d operands", eq, len(terms), len(op.Operands))
-	}
-	e := einsum{op: op, size: map[rune]Dim{}, count: map[rune]int{}}
-	for i, term := range terms {
-		if !op.Operands[i].Type.Ranked {
-			return c.einsumUnranked(op, d, right, explicit)
+	equation := op.Attrs.Str("equation", "")
+	var ranks []int
+	for _, v := range op.Operands {
+		if !v.Type.Ranked {
+			return c.einsumUnranked(op, d, equation)
 		}
-		if err := e.term(term, shapeOf(op, i)); err != nil {
-			return err
-		}
+		ranks = append(ranks, len(v.Type.Shape))
 	}
-	if !explicit {
-		right = e.implicit()
+	eq, err := hostop.ParseEquation(equation, ranks)
+	if err != nil {
+		return op.Errorf("%w", err)
+	}
+	size := map[rune]Dim{}
+	for i, t := range eq.Terms {
+		for j, l := range t {
+			d := shapeOf(op, i)[j]
+			old, seen := size[l]
+			switch {
+			case !seen || old.Is(1):
+				size[l] = d
+			case !d.Is(1):
+				if size[l], err = unify(op, "the size of label "+hostop.LabelName(l), old, d); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	var shape []Dim
-	for before, rest := right, ""; ; {
-		before, rest, explicit = strings.Cut(before, "...")
-		for _, r := range before {
-			s, ok := e.size[r]
-			if !ok {
-				return op.Errorf("equation %q: %q is in no operand", eq, r)
-			}
-			shape = append(shape, s)
-		}
-		if !explicit {
-			break
-		}
-		shape = append(shape, e.dots...)
-		before = rest
+	for _, l := range eq.Out {
+		shape = append(shape, size[l])
 	}
 	return c.set(op, d, shape)
 }
 
-func (c *InferCtx) einsumUnranked(op *Op, d tensor.DType, right string, explicit bool) error {
+func (c *InferCtx) einsumUnranked(op *Op, d tensor.DType, equation string) error {
+	_, right, explicit := strings.Cut(strings.ReplaceAll(equation, " ", ""), "->")
 	if explicit && !strings.Contains(right, "...") {
 		return c.set(op, d, c.FreshShape(len([]rune(right))))
 	}
 	return c.unranked(op, d)
-}
-
-// einsum collects the sizes of the labels of an equation.
-type einsum struct {
-	op    *Op
-	size  map[rune]Dim
-	count map[rune]int
-	dots  []Dim // what "..." stands for
-}
-
-func (e *einsum) term(term string, shape []Dim) error {
-	before, after, hasDots := strings.Cut(term, "...")
-	labels := []rune(before)
-	tail := []rune(after)
-	n := len(shape) - len(labels) - len(tail)
-	if n < 0 || n > 0 && !hasDots {
-		return e.op.Errorf("equation term %q for an operand of shape %s", term, shapeString(shape))
-	}
-	if hasDots {
-		var err error
-		if e.dots, err = broadcast(e.op, e.dots, shape[len(labels):len(labels)+n]); err != nil {
-			return err
-		}
-	}
-	for i, r := range slices.Concat(labels, tail) {
-		d := shape[i]
-		if i >= len(labels) {
-			d = shape[i+n]
-		}
-		e.count[r]++
-		old, seen := e.size[r]
-		if !seen || old.Is(1) {
-			e.size[r] = d
-			continue
-		}
-		if d.Is(1) {
-			continue
-		}
-		var err error
-		if e.size[r], err = unify(e.op, "the size of label "+string(r), old, d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// implicit is the right side of an equation that lacks it: labels that occur once, in order.
-func (e *einsum) implicit() string {
-	var once []rune
-	for r, n := range e.count {
-		if n == 1 {
-			once = append(once, r)
-		}
-	}
-	slices.Sort(once)
-	return "..." + string(once)
 }
 
 func inferBatchNorm(c *InferCtx, op *Op) error {

@@ -17,6 +17,7 @@ var opsNN = []*OpInfo{
 	row("Gemm(A, B, C?) -> Y", "alpha:float beta:float transA:int transB:int", 0, inferGemm, "alpha*A*B + beta*C; C broadcasts"),
 	row("Einsum(Inputs*) -> Output", "equation:string", 0, inferEinsum, "sum of products by Einstein's convention"),
 	row("Det(X) -> Y", "", 0, inferDet, "determinant of (batches of) matrices"),
+	row("ms.Inverse(X) -> Y", "", 0, inferInverse, "inverse of (batches of) matrices"),
 	row("Conv(X, W, B?) -> Y", convAttrs, 0, inferConv, "convolution"),
 	row("ConvTranspose(X, W, B?) -> Y", convAttrs+" output_padding:ints output_shape:ints", 0, inferConvTranspose, "transposed convolution"),
 	row("DeformConv(X, W, offset, B?, mask?) -> Y", "dilations:ints group:int kernel_shape:ints offset_group:int pads:ints strides:ints",

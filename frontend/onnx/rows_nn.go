@@ -49,6 +49,7 @@ var rowsNn = []rowSpec{
 	{"MaxRoiPool(X, rois) -> Y", "MaxRoiPool", []int{1, 22}, "pooled_shape:ints! spatial_scale:float=1.0", direct},
 	{"MaxUnpool(X, I, output_shape?) -> output", "MaxUnpool", []int{9, 11, 22}, "kernel_shape:ints! pads:ints strides:ints", direct},
 	{"MeanVarianceNormalization(X) -> Y", "MeanVarianceNormalization", []int{9, 13}, "axes:ints=0,2,3", direct},
+	{"ms.Inverse(X) -> Y", "ms.Inverse", []int{1}, "", direct},
 	{"NegativeLogLikelihoodLoss(input, target, weight?) -> loss", "NegativeLogLikelihoodLoss", []int{12, 13, 22}, "ignore_index:int reduction:string=mean", direct},
 	{"RMSNormalization(X, scale) -> Y", "RMSNormalization", []int{23}, "axis:int=-1 epsilon:float=1e-05 stash_type:int=1", direct},
 	{"Resize(X, scales) -> Y", "Resize", []int{10}, "mode:string=nearest", resize10},

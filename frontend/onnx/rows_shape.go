@@ -51,6 +51,7 @@ var rowsShape = []rowSpec{
 	{"Tile(input, repeats) -> output", "Tile", []int{6, 13}, "", direct},
 	{"Transpose(data) -> transposed", "Transpose", []int{1, 13, 21, 23, 24, 25}, "perm:ints", direct},
 	{"Trilu(input, k?) -> output", "Trilu", []int{14}, "upper:int=1", direct},
+	{"ms.Trilu(X, k?) -> Y", "Trilu", []int{1}, "upper:int=1", trilu},
 	{"Unsqueeze(data) -> expanded", "Unsqueeze", []int{1, 11}, "axes:ints!", axesOperand},
 	{"Unsqueeze(data, axes) -> expanded", "Unsqueeze", []int{13, 21, 23, 24, 25}, "", direct},
 }

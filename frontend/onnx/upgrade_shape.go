@@ -159,6 +159,9 @@ func tile1(c *nodeCtx) error {
 	return c.define1("Tile", nil, c.in[0], c.one("Concat", ir.Attrs{"axis": int64(0)}, parts...))
 }
 
+// trilu imports com.microsoft's Trilu, which became ONNX's.
+func trilu(c *nodeCtx) error { return c.define("Trilu", c.in, c.attrs) }
+
 func scatter(c *nodeCtx) error { return c.define("ScatterElements", c.in, c.attrs) }
 
 // upsample imports Upsample, which is a Resize with the coordinates of Resize-10.
