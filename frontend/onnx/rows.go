@@ -22,13 +22,13 @@ type rowSpec struct {
 }
 
 // rowTables are all rows.
-var rowTables = [][]rowSpec{rowsControl, rowsMath, rowsMl, rowsMsQuant, rowsNn, rowsOwn, rowsQuant, rowsRecurrent, rowsReduce, rowsSequence, rowsShape, rowsSignal, rowsMsNn, rowsTrain}
+var rowTables = [][]rowSpec{rowsAttention, rowsControl, rowsMath, rowsMl, rowsMsQuant, rowsNn, rowsOwn, rowsQuant, rowsRecurrent, rowsReduce, rowsSequence, rowsShape, rowsSignal, rowsMsNn, rowsTrain}
 
 // newestOpset is the newest version of each domain that the tables know.
-var newestOpset = map[string]int64{"": 28, "ai.onnx.ml": 5, "com.microsoft": 1, "ai.onnx.preview.training": 1}
+var newestOpset = map[string]int64{"": 28, "ai.onnx.ml": 5, "ai.onnx.preview": 1, "com.microsoft": 1, "ai.onnx.preview.training": 1}
 
 // domainPrefix tells how sig names domains.
-var domainPrefix = map[string]string{"ml.": "ai.onnx.ml", "ms.": "com.microsoft", "train.": "ai.onnx.preview.training"}
+var domainPrefix = map[string]string{"ml.": "ai.onnx.ml", "ms.": "com.microsoft", "preview.": "ai.onnx.preview", "train.": "ai.onnx.preview.training"}
 
 // row is a version of an operator.
 type row struct {
