@@ -9,11 +9,6 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// notImported lists versions of operators in signatures.txt that have no row, each with the reason.
-var notImported = map[typeKey]string{
-	{opKey{"ai.onnx.preview", "FlexAttention"}, 1}: "not built yet",
-}
-
 // TestEveryVersionHasARow: all that ONNX defines is imported, in every version, with as many operands.
 func TestEveryVersionHasARow(t *testing.T) {
 	require.Greater(t, len(signatures()), 600)
@@ -25,10 +20,6 @@ func TestEveryVersionHasARow(t *testing.T) {
 	}
 	for key, ts := range signatures() {
 		r := rows[key]
-		if why := notImported[key]; why != "" {
-			require.Nil(t, r, "%v has a row: take it out of notImported", key)
-			continue
-		}
 		if r == nil {
 			t.Errorf("%s %s %d has no row", key.domain, key.op, key.since)
 			continue
