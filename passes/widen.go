@@ -78,6 +78,8 @@ var sameForm = map[string]bool{
 	"ReduceMean": true, "ReduceSum": true, "ReduceMax": true, "ReduceMin": true, "ReduceProd": true, "ReduceSumSquare": true, "ReduceL1": true, "ReduceL2": true,
 	"Transpose": true, "Concat": true, "Split": true, "Slice": true, "Pad": true, "Gather": true, "GatherElements": true, "GatherND": true, "Expand": true,
 	"Tile": true, "Resize": true, "LSTM": true, "GRU": true, "LRN": true, "Dropout": true, "Shape": true, "Size": true, "ArgMax": true, "ArgMin": true,
+	"RNN": true, "RMSNormalization": true, "GroupNormalization": true, "MeanVarianceNormalization": true, "LpNormalization": true, "LpPool": true,
+	"GlobalLpPool": true, "DeformConv": true, "Col2Im": true, "MaxUnpool": true,
 	"DepthToSpace": true, "SpaceToDepth": true, "ScatterND": true, "ScatterElements": true, "OneHot": true, "CumSum": true, "Trilu": true,
 	"Attention": true, "RotaryEmbedding": true, "CausalConvWithState": true, "LinearAttention": true,
 }
