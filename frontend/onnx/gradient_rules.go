@@ -43,7 +43,7 @@ var gradRules = map[string]gradRule{
 		d := t.div(dy, x[1])
 		return t.each([]*ir.Value{d, t.neg(t.mul(d, y))}, x)
 	},
-	"Pow": powGrad, "MatMul": matMulGrad, "Gemm": gemmGrad, "Transpose": transposeGrad, "ReduceSum": reduceGrad, "ReduceMean": reduceGrad,
+	"Pow": powGrad, "Conv": convGrad, "MatMul": matMulGrad, "Gemm": gemmGrad, "Transpose": transposeGrad, "ReduceSum": reduceGrad, "ReduceMean": reduceGrad,
 	"Reshape": viewGrad, "Flatten": viewGrad, "Squeeze": viewGrad, "Unsqueeze": viewGrad,
 }
 
@@ -148,4 +148,32 @@ func (t *tape) all(rank int) *ir.Value {
 		axes[i] = int64(i)
 	}
 	return t.ints(axes...)
+}
+
+// convGrad: the operand's gradient is the transposed convolution of the result's; the kernel's is the convolution of the
+// operand with the result's gradient as a kernel, batch and channels changing places and strides and dilations too.
+func convGrad(t *tape, op *ir.Op, x []*ir.Value, y, dy *ir.Value) ([]*ir.Value, error) {
+	in, ok1 := ir.StaticShape(x[0].Type.Shape)
+	w, ok2 := ir.StaticShape(x[1].Type.Shape)
+	out, ok3 := ir.StaticShape(y.Type.Shape)
+	n := len(in) - 2
+	if auto := op.Attrs.Str("auto_pad", "NOTSET"); !ok1 || !ok2 || !ok3 || n < 1 || auto != "NOTSET" || op.Attrs.Int("group", 1) != 1 {
+		return nil, unsupportedf("sizes that are not known, auto_pad or groups")
+	}
+	ones := slices.Repeat([]int64{1}, n)
+	strides, dilations, pads := op.Attrs.Ints("strides", ones), op.Attrs.Ints("dilations", ones), op.Attrs.Ints("pads", make([]int64, 2*n))
+	extra, perm, axes := make([]int64, n), []int64{1, 0}, []int64{0}
+	for i := range n {
+		extra[i] = in[2+i] - ((out[2+i]-1)*strides[i] + (w[2+i]-1)*dilations[i] + 1 - pads[i] - pads[n+i])
+		perm, axes = append(perm, int64(2+i)), append(axes, int64(2+i))
+	}
+	turn := func(v *ir.Value) *ir.Value { return t.one("Transpose", ir.Attrs{"perm": perm}, v) }
+	dx := t.one("ConvTranspose", ir.Attrs{"strides": strides, "dilations": dilations, "pads": pads, "output_padding": extra}, dy, x[1])
+	dw := t.one("Conv", ir.Attrs{"strides": dilations, "dilations": strides, "pads": pads}, turn(x[0]), turn(dy))
+	dw = turn(t.one("Slice", nil, dw, t.ints(make([]int64, n)...), t.ints(w[2:]...), t.ints(axes[1:]...)))
+	ds := []*ir.Value{dx, dw}
+	if len(x) > 2 && x[2] != nil {
+		ds = append(ds, t.one("ReduceSum", ir.Attrs{"keepdims": int64(0)}, dy, t.ints(axes...)))
+	}
+	return ds, nil
 }
