@@ -59,7 +59,7 @@ func LinearClassifier(c *Call) (err error) {
 	if len(intercepts) > 0 {
 		functions = len(intercepts)
 	}
-	check(functions == classes || functions == 1, "%d linear functions for %d class labels", functions, classes)
+	check(functions > 0 && (functions == classes || functions == 1), "%d linear functions for %d class labels", functions, classes)
 	scores, best := linear(rows, coefficients, intercepts, functions), make([]int64, len(rows))
 	width := int64(functions)
 	if functions == 1 && classes == 2 {
