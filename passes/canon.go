@@ -104,8 +104,15 @@ func bnArith(rw *rewriter, op *ir.Op) []*ir.Value {
 	if constants && rw.s.Opts.Optimize && !rw.s.Opts.Strict && isF32(x) {
 		return nil
 	}
-	eps := rw.constant(floatData(x.Type.DType, []float64{op.Attrs.Float("epsilon", 1e-5)}))
-	s, b, m, v := op.Operands[1], op.Operands[2], op.Operands[3], op.Operands[4]
+	p := slices.Clone(op.Operands)
+	half := isHalf(x)
+	for i, v := range p {
+		if half { // rounded once, at the end
+			p[i] = rw.op("Cast", ir.Attrs{"to": tensor.F32}, v)
+		}
+	}
+	eps := rw.constant(floatData(p[0].Type.DType, []float64{op.Attrs.Float("epsilon", 1e-5)}))
+	s, b, m, v := p[1], p[2], p[3], p[4]
 	a := rw.op("Div", nil, s, rw.op("Sqrt", nil, rw.op("Add", nil, v, eps)))
 	shift := rw.op("Sub", nil, b, rw.op("Mul", nil, m, a))
 	if rank := len(x.Type.Shape); rank > 2 { // to [1,C,1,...], which the layout pass can block
@@ -116,7 +123,10 @@ func bnArith(rw *rewriter, op *ir.Op) []*ir.Value {
 		ax := rw.constant(ir.DataOf(tensor.Of(axes, int64(len(axes)))))
 		a, shift = rw.op("Unsqueeze", nil, a, ax), rw.op("Unsqueeze", nil, shift, ax)
 	}
-	y := rw.op("Add", nil, rw.op("Mul", nil, x, a), shift)
+	y := rw.op("Add", nil, rw.op("Mul", nil, p[0], a), shift)
+	if half {
+		y = rw.op("Cast", ir.Attrs{"to": x.Type.DType}, y)
+	}
 	return append(one(y), make([]*ir.Value, len(op.Results)-1)...)
 }
 

@@ -44,10 +44,21 @@ func f64s(d *ir.Data) []float64 {
 	return y
 }
 
-// floatData makes f32 or f64 data.
+// floatData makes data of a float type; values are rounded to it.
 func floatData(d tensor.DType, vals []float64, shape ...int64) *ir.Data {
-	if d == tensor.F64 {
+	switch d {
+	case tensor.F64:
 		return ir.DataOf(tensor.Of(vals, shape...))
+	case tensor.F16, tensor.BF16:
+		t := tensor.New(d, shape...)
+		for i, v := range vals {
+			bits := tensor.F32ToF16(float32(v))
+			if d == tensor.BF16 {
+				bits = tensor.F32ToBF16(float32(v))
+			}
+			tensor.BytesAs[uint16](t.Data)[i] = bits
+		}
+		return ir.DataOf(t)
 	}
 	x := make([]float32, len(vals))
 	for i, v := range vals {
