@@ -227,6 +227,15 @@ func (b *body) memInputs() []*ir.Value {
 // elemChunk is how many elements a parallel iteration of a one-dimensional elementwise kernel covers.
 const elemChunk = 4096
 
+// sizes says what an elementwise kernel takes dimensions for that inference could not compare.
+type sizes uint8
+
+const (
+	sizesKnown sizes = iota // there are none
+	sizesEqual              // equal, as they mostly are
+	sizesAsked              // equal or 1: their strides are computed at run time
+)
+
 // lowerElementwise compiles an elementwise op or a Fused group of them into one pass over the result.
 func lowerElementwise(c *Ctx, op *ir.Op) error {
 	unequal := ir.Dim{}
@@ -234,20 +243,17 @@ func lowerElementwise(c *Ctx, op *ir.Op) error {
 		unequal = unsureDims(op)
 	}
 	if unequal.Is(0) {
-		return c.elementwise(op, false)
+		return c.elementwise(op, sizesKnown)
 	}
-	// The kernel serves equal dimensions; where one of them broadcasts after all, the host function does.
+	// One kernel serves equal dimensions; where one of them broadcasts after all, another does.
 	test := c.jump(plan.Step{Kind: plan.StepJumpLt, Name: "same shapes " + op.Origin.Node, A: c.slot(unequal), B: c.constSlot(1)})
-	if err := c.elementwise(op, true); err != nil {
+	if err := c.elementwise(op, sizesEqual); err != nil {
 		return err
 	}
 	skip := c.jump(plan.Step{Kind: plan.StepJump, Name: "same shapes " + op.Origin.Node})
 	c.p.Steps[test].Grain = int64(len(c.p.Steps))
 	c.checkBroadcast(op)
-	c.fallback = true
-	err := c.host(op)
-	c.fallback = false
-	if err != nil {
+	if err := c.elementwise(op, sizesAsked); err != nil {
 		return err
 	}
 	c.p.Steps[skip].A = int32(len(c.p.Steps))
@@ -302,9 +308,8 @@ func (c *Ctx) checkBroadcast(op *ir.Op) {
 	})
 }
 
-// elementwise emits the kernel. With assume, dimensions that inference could not compare are taken to
-// be equal.
-func (c *Ctx) elementwise(op *ir.Op, assume bool) error {
+// elementwise emits the kernel.
+func (c *Ctx) elementwise(op *ir.Op, unsure sizes) error {
 	b, err := c.newBody(op, nil)
 	if err != nil {
 		return err
@@ -313,65 +318,74 @@ func (c *Ctx) elementwise(op *ir.Op, assume bool) error {
 	if !out.Type.Ranked || !compiled(out.Type.DType) {
 		return errDecline
 	}
-	ins := b.memInputs()
-	dims, strides, err := collapse(out.Type.Shape, ins, assume)
-	if err != nil {
+	e := &elemPass{body: b, out: out, ins: b.memInputs()}
+	if e.dims, e.strides, err = collapse(out.Type.Shape, e.ins, unsure); err != nil {
 		return err
 	}
-	rank := len(dims)
-	inner, outer := dims[rank-1], ir.Product(dims[:rank-1])
-	chunk, nchunk := inner, ir.Const(1)
-	if !inner.IsConst() || inner.Value() > 2*elemChunk {
-		chunk, nchunk = ir.Const(elemChunk), inner.CeilDiv(elemChunk)
+	last := len(e.dims) - 1
+	e.outer, e.inner = e.dims[:last], e.dims[last]
+	e.chunk, e.chunks = chunked(e.inner)
+	perIter := float64(elemChunk)
+	if e.chunk.IsConst() {
+		perIter = float64(e.chunk.Value())
 	}
-	ns := 1.0 + float64(len(b.ops))
-	perIter := 1.0 * elemChunk
-	if chunk.IsConst() {
-		perIter = float64(chunk.Value())
-	}
-	total := ir.Product(out.Type.Shape)
 	bytes := bytesOf(out)
-	for _, v := range ins {
+	for _, v := range e.ins {
 		bytes = bytes.Add(bytesOf(v))
 	}
-	var same []*ir.Value
-	if !assume {
-		same = ins
+	s := Step{
+		Op: op, Name: elemName(op), Ins: e.ins, Outs: []*ir.Value{out}, Par: ir.Product(e.outer).Mul(e.chunks),
+		NsPerIter: 5 + perIter*float64(1+len(b.ops))/16, Flops: ir.Product(out.Type.Shape).MulInt(int64(len(b.ops))), Bytes: bytes, Build: e.build,
 	}
-	return c.Kernel(Step{
-		Op: op, Name: elemName(op), Ins: ins, Outs: []*ir.Value{out}, InPlace: same,
-		Par: outer.Mul(nchunk), NsPerIter: 5 + perIter*ns/16, Flops: total.MulInt(int64(len(b.ops))), Bytes: bytes,
-		Build: func(k *K) {
-			dst := k.Buf(out)
-			k.Parallel(func(i *loop.Value) {
-				co := k.Unflatten(i, append(append([]ir.Dim{}, dims[:rank-1]...), nchunk)...)
-				lo := k.MulDim(co[rank-1], chunk)
-				n := k.Dim(inner)
-				hi := n
-				if !nchunk.Is(1) {
-					hi = k.MinIdx(k.Add(lo, k.Dim(chunk)), n)
+	if unsure == sizesKnown {
+		s.InPlace = e.ins
+	}
+	return c.Kernel(s)
+}
+
+// elemPass is a pass over all elements of a result.
+type elemPass struct {
+	body          *body
+	out           *ir.Value
+	ins           []*ir.Value
+	dims          []ir.Dim   // the result's, merged where all tensors allow
+	strides       [][]ir.Dim // of the result and of ins
+	outer         []ir.Dim   // dims without the last
+	inner         ir.Dim     // the last, in chunks
+	chunk, chunks ir.Dim
+}
+
+func (e *elemPass) build(k *K) {
+	last := len(e.outer)
+	lanes := k.Level.Lanes(4)
+	for _, s := range e.strides {
+		if d := s[last]; !d.Is(0) && !d.Is(1) { // only the run time knows
+			lanes = 1
+		}
+	}
+	k.Parallel(func(i *loop.Value) {
+		co := k.Unflatten(i, append(append([]ir.Dim{}, e.outer...), e.chunks)...)
+		lo, hi := k.chunkRange(co[last], e.chunk, e.inner)
+		base := make([]*loop.Value, len(e.strides))
+		for j := range base {
+			base[j] = k.Int(0)
+			for d := range last {
+				if s := e.strides[j][d]; !s.Is(0) {
+					base[j] = k.Add(base[j], k.MulDim(co[d], s))
 				}
-				base := make([]*loop.Value, len(ins)+1)
-				for j := range base {
-					base[j] = k.Int(0)
-					for d := range rank - 1 {
-						if s := strides[j][d]; !s.Is(0) {
-							base[j] = k.Add(base[j], k.MulDim(co[d], s))
-						}
-					}
+			}
+		}
+		k.vectorLoop(lo, hi, lanes, func(x *loop.Value, lanes int) {
+			r := e.body.apply(k, nil, lanes, func(v *ir.Value) *loop.Value {
+				j := indexOf(e.ins, v) + 1
+				step := e.strides[j][last]
+				if step.Is(0) {
+					return k.Broadcast(k.fromMemory(k.Load(k.Buf(v), base[j], 1), v.Type.DType), lanes)
 				}
-				k.vectorLoop(lo, hi, k.Level.Lanes(4), func(x *loop.Value, lanes int) {
-					r := b.apply(k, nil, lanes, func(v *ir.Value) *loop.Value {
-						j := indexOf(ins, v)
-						if strides[j+1][rank-1].Is(0) {
-							return k.Broadcast(k.fromMemory(k.Load(k.Buf(v), base[j+1], 1), v.Type.DType), lanes)
-						}
-						return k.fromMemory(k.Load(k.Buf(v), k.Add(base[j+1], x), lanes), v.Type.DType)
-					})
-					k.Store(dst, k.Add(base[0], x), k.toMemory(r, out.Type.DType))
-				})
+				return k.fromMemory(k.Load(k.Buf(v), k.Add(base[j], k.MulDim(x, step)), lanes), v.Type.DType)
 			})
-		},
+			k.Store(k.Buf(e.out), k.Add(base[0], x), k.toMemory(r, e.out.Type.DType))
+		})
 	})
 }
 
@@ -393,17 +407,13 @@ func elemName(op *ir.Op) string {
 
 // collapse merges adjacent dimensions in which the result and all operands are contiguous or all
 // broadcast. strides[0] belongs to the result, strides[i+1] to ins[i].
-func collapse(out []ir.Dim, ins []*ir.Value, assume bool) (dims []ir.Dim, strides [][]ir.Dim, err error) {
+func collapse(out []ir.Dim, ins []*ir.Value, unsure sizes) (dims []ir.Dim, strides [][]ir.Dim, err error) {
 	if len(out) == 0 {
 		out = []ir.Dim{ir.Const(1)}
 	}
 	all := [][]ir.Dim{Strides(out)}
 	for _, v := range ins {
-		shape := v.Type.Shape
-		if assume {
-			shape = assumeEqual(shape, out)
-		}
-		s, ok := BroadcastStrides(shape, out)
+		s, ok := unsure.strides(v.Type.Shape, out)
 		if !ok {
 			return nil, nil, errDecline
 		}
@@ -429,15 +439,32 @@ func collapse(out []ir.Dim, ins []*ir.Value, assume bool) (dims []ir.Dim, stride
 	return dims, strides, nil
 }
 
-// assumeEqual gives shape with its dimensions that are not 1 replaced by those of out.
-func assumeEqual(shape, out []ir.Dim) []ir.Dim {
-	s := append([]ir.Dim{}, shape...)
-	for i, d := range s {
+// strides are BroadcastStrides where some dimensions of shape are not known to be 1 or those of out.
+func (u sizes) strides(shape, out []ir.Dim) ([]ir.Dim, bool) {
+	if u == sizesKnown || len(shape) > len(out) {
+		return BroadcastStrides(shape, out)
+	}
+	off := len(out) - len(shape)
+	same := append([]ir.Dim{}, shape...) // taken to be equal
+	for i, d := range shape {
 		if !d.Is(1) {
-			s[i] = out[len(out)-len(s)+i]
+			same[i] = out[off+i]
 		}
 	}
-	return s
+	if u == sizesEqual {
+		return BroadcastStrides(same, out)
+	}
+	st := make([]ir.Dim, len(out))
+	for i, s := range Strides(shape) {
+		switch d := shape[i]; {
+		case d.Is(1):
+		case d.Equal(out[off+i]):
+			st[off+i] = s
+		default: // 0 where the dimension is 1
+			st[off+i] = s.Mul(d.AddInt(-1).Min(ir.Const(1)).Max(ir.Const(0)))
+		}
+	}
+	return st, true
 }
 
 // mergeable: the last kept dimension of every operand steps over exactly the n elements of dimension i.

@@ -69,7 +69,7 @@ type Ctx struct {
 	now, depth int
 
 	missing []string // ops that have neither a rule nor a host function
-	// fallback: the host step being emitted stands beside a kernel that serves the usual case.
+	// fallback: the host step being emitted is not to be counted as one.
 	fallback bool
 }
 
