@@ -69,15 +69,13 @@ func bodyOp(c *nodeCtx) error {
 }
 
 // scan8 imports Scan-8, whose operands have a batch dimension in front: a Scan over the batch whose body
-// is the Scan over the sequence.
+// is the Scan over the sequence. With sequence_lens, each sequence is cut to its length first, and what
+// was scanned is filled up with zeros.
 func scan8(c *nodeCtx) error {
-	if c.operand(0) != nil {
-		return unsupportedf("sequence_lens of Scan-8 is not supported")
-	}
 	if len(c.in) == 0 {
 		return fmt.Errorf("no inputs to scan")
 	}
-	in := c.in[1:]
+	lengths, in := c.operand(0), c.in[1:]
 	if slices.Contains(in, nil) {
 		return fmt.Errorf("an input is missing")
 	}
@@ -90,24 +88,47 @@ func scan8(c *nodeCtx) error {
 		return fmt.Errorf("body has %d inputs and %d outputs, num_scan_inputs is %d, which does not fit %d inputs and %d outputs of the node",
 			len(body.Params), len(body.Results), n, len(in), len(c.node.Output))
 	}
-	inner := ir.Attrs{"num_scan_inputs": n}
+	attrs := ir.Attrs{"num_scan_inputs": n}
 	if d := take(c, "directions", []int64(nil)); d != nil {
-		inner["scan_input_directions"] = d
+		attrs["scan_input_directions"] = d
 	}
 	batch := &ir.Region{}
-	var elems []*ir.Value
-	for _, v := range in {
+	around := c.s.region
+	c.s.region = batch
+	defer func() { c.s.region = around }()
+	param := func(v *ir.Value) *ir.Value {
 		t := v.Type
 		if t.Ranked && len(t.Shape) > 0 {
 			t.Shape = t.Shape[1:]
 		}
 		p := batch.AddParam(c.im.m.NewValue("", t))
 		c.im.declared[p] = t
-		elems = append(elems, p)
+		return p
 	}
-	op := c.im.m.NewOp("Scan", elems, len(body.Results), inner, c.origin)
-	op.Regions = []*ir.Region{body}
-	batch.Ops, batch.Results = []*ir.Op{op}, append([]*ir.Value{}, op.Results...)
+	var elems []*ir.Value
+	for _, v := range in {
+		elems = append(elems, param(v))
+	}
+	states := len(in) - int(n)
+	var length, missing *ir.Value
+	if lengths != nil {
+		in = append(slices.Clone(in), lengths)
+		length = c.one("Unsqueeze", nil, param(lengths), c.ints(0))
+		whole := c.one("Slice", nil, c.one("Shape", nil, elems[states]), c.ints(0), c.ints(1))
+		missing = c.one("Concat", ir.Attrs{"axis": int64(0)}, c.ints(0), c.one("Sub", nil, whole, length))
+		for i, v := range elems[states:] {
+			elems[states+i] = c.one("Slice", nil, v, c.ints(0), length, c.ints(0))
+		}
+	}
+	scan := c.emit("Scan", elems, len(body.Results), attrs, body)
+	c.infer(scan)
+	batch.Results = slices.Clone(scan.Results)
+	if lengths != nil {
+		for i, v := range batch.Results[states:] {
+			batch.Results[states+i] = c.one("Pad", nil, v, missing, nil, c.ints(0))
+		}
+	}
+	c.s.region = around
 	return c.define("Scan", in, ir.Attrs{"num_scan_inputs": int64(len(in))}, batch)
 }
 
