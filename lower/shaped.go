@@ -276,7 +276,7 @@ func (c *Ctx) learnExpand(op *ir.Op) error {
 // the numbers of elements differ symbolically though not in fact.
 func lowerReshape(c *Ctx, op *ir.Op) error {
 	x, out := op.Operands[0], op.Results[0]
-	if x.Type.Rank() < 0 || !compiled(x.Type.DType) {
+	if x.Type.Rank() < 0 || x.Type.DType.Bits() == 0 {
 		return errDecline
 	}
 	have, want := ir.Product(x.Type.Shape), ir.Product(out.Type.Shape)
@@ -290,8 +290,7 @@ func lowerReshape(c *Ctx, op *ir.Op) error {
 		}
 	}
 	c.checkEqual(op, have, want, "the numbers of elements")
-	m := &move{dims: []ir.Dim{want}, from: oneDims(1), to: oneDims(1)}
-	return m.emit(c, op, "copy", x, out)
+	return c.copyAt(op, x, out, ir.Dim{}, ir.Dim{}, want)
 }
 
 // reshapeLearners are how ops that give another shape learn it.

@@ -190,6 +190,20 @@ func TestTypedFields(t *testing.T) {
 		{&onnxpb.TensorProto{Int32Data: []int32{0x3c00}}, tensor.F16, nil, []byte{0, 0x3c}},
 		{&onnxpb.TensorProto{Int32Data: []int32{0x21, 3}}, tensor.I4, []int64{3}, []byte{0x21, 3}},
 		{&onnxpb.TensorProto{Int32Data: []int32{0xe4, 1}}, tensor.U2, []int64{5}, []byte{0xe4, 1}},
+		{&onnxpb.TensorProto{Int32Data: []int32{0x1b}}, tensor.I2, []int64{4}, []byte{0x1b}},
+		{&onnxpb.TensorProto{Int32Data: []int32{0x72, 0xf}}, tensor.F4E2M1, []int64{3}, []byte{0x72, 0xf}},
+		{&onnxpb.TensorProto{Int32Data: []int32{0x98}}, tensor.U4, []int64{1, 2}, []byte{0x98}},
+		{&onnxpb.TensorProto{Int32Data: []int32{0xbf80}}, tensor.BF16, nil, []byte{0x80, 0xbf}},
+		{&onnxpb.TensorProto{Int32Data: []int32{0x7f, 0x80}}, tensor.F8E4M3FN, []int64{2}, []byte{0x7f, 0x80}},
+		{&onnxpb.TensorProto{Int32Data: []int32{1}}, tensor.F8E4M3FNUZ, nil, []byte{1}},
+		{&onnxpb.TensorProto{Int32Data: []int32{2}}, tensor.F8E5M2, nil, []byte{2}},
+		{&onnxpb.TensorProto{Int32Data: []int32{3}}, tensor.F8E5M2FNUZ, nil, []byte{3}},
+		{&onnxpb.TensorProto{Int32Data: []int32{0xff}}, tensor.F8E8M0, nil, []byte{0xff}},
+		{&onnxpb.TensorProto{Int32Data: []int32{-2}}, tensor.I16, nil, []byte{0xfe, 0xff}},
+		{&onnxpb.TensorProto{Int32Data: []int32{0xfffe}}, tensor.U16, nil, []byte{0xfe, 0xff}},
+		{&onnxpb.TensorProto{Int32Data: []int32{1, 0}}, tensor.Bool, []int64{2}, []byte{1, 0}},
+		{&onnxpb.TensorProto{DoubleData: []float64{1, -2}}, tensor.C128, nil, []byte{0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0xc0}},
+		{&onnxpb.TensorProto{RawData: []byte{0x21, 0x43, 5}}, tensor.U4, []int64{5}, []byte{0x21, 0x43, 5}},
 		{&onnxpb.TensorProto{Uint64Data: []uint64{7}}, tensor.U32, nil, []byte{7, 0, 0, 0}},
 		{&onnxpb.TensorProto{RawData: []byte{2, 0}}, tensor.Bool, []int64{2}, []byte{1, 0}},
 		{&onnxpb.TensorProto{FloatData: []float32{0, 1}}, tensor.C64, nil, []byte{0, 0, 0, 0, 0, 0, 0x80, 0x3f}},
@@ -214,4 +228,15 @@ func TestSparse(t *testing.T) {
 	tt, err := ir.ConstOf(mod.Graph.Ops[1].Operands[1]).Tensor()
 	require.NoError(t, err)
 	require.Equal(t, []float32{0, 5, 0, 0, 0, 6}, tensor.View[float32](tt))
+}
+
+// TestSparsePacked: elements of less than a byte find their places too.
+func TestSparsePacked(t *testing.T) {
+	vals := &onnxpb.TensorProto{DataType: proto.Int32(int32(tensor.I4)), Dims: []int64{3}, RawData: []byte{0xe1, 7}}
+	s := &onnxpb.SparseTensorProto{Values: vals, Indices: int64s("", 0, 3, 4), Dims: []int64{5}}
+	mod, _, err := importModel(t, model(21, nil, nil, node("Constant", nil, names("y"), attrOf("sparse_value", s))), Options{})
+	require.NoError(t, err)
+	b, err := ir.ConstOf(mod.Graph.Results[0]).Load()
+	require.NoError(t, err)
+	require.Equal(t, []byte{0x01, 0xe0, 0x07}, b)
 }

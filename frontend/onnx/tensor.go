@@ -281,9 +281,9 @@ func (im *importer) newSparse(s *onnxpb.SparseTensorProto) (*ir.Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	bits := vals.DType.Bits()
-	if bits < 8 {
-		return nil, fmt.Errorf("values of type %v, want a type of whole bytes", vals.DType)
+	bits := int64(vals.DType.Bits())
+	if bits == 0 {
+		return nil, fmt.Errorf("values of type %v, want numbers", vals.DType)
 	}
 	if len(vals.Shape) != 1 {
 		return nil, fmt.Errorf("values have shape %v, want one dimension", vals.Shape)
@@ -302,13 +302,24 @@ func (im *importer) newSparse(s *onnxpb.SparseTensorProto) (*ir.Data, error) {
 			return nil, err
 		}
 		out := tensor.AlignedBytes(bytes)
-		size := int64(bits / 8)
 		for i, at := range flat {
-			copy(out[at*size:(at+1)*size], v[int64(i)*size:])
+			scatterBits(out, at, v, int64(i), bits)
 		}
 		return out, nil
 	})
 	return &ir.Data{DType: vals.DType, Shape: append([]int64{}, s.Dims...), Load: dense}, nil
+}
+
+// scatterBits makes element at of dst, which is 0, element i of src; elements have a number of bits, of which
+// those of less than a byte are packed.
+func scatterBits(dst []byte, at int64, src []byte, i, bits int64) {
+	if size := bits / 8; size > 0 {
+		copy(dst[at*size:(at+1)*size], src[i*size:])
+		return
+	}
+	per := 8 / bits
+	code := src[i/per] >> (i % per * bits) & (1<<bits - 1)
+	dst[at/per] |= code << (at % per * bits)
 }
 
 // flatIndices reads the indices of nnz values: linear, or one row of coordinates per value; they ascend.
