@@ -71,6 +71,8 @@ type Ctx struct {
 	missing []string // ops that have neither a rule nor a host function
 	// fallback: the host step being emitted is not to be counted as one.
 	fallback bool
+	// unequal is the error of dimensions that had to be equal and certainly are not, see checkEqual.
+	unequal error
 }
 
 // storage is where a value lives: a plan buffer, or a box for values that are not numeric tensors.
@@ -282,6 +284,9 @@ func (c *Ctx) op(op *ir.Op) error {
 		}
 		mark := c.mark()
 		err := rule(c, op)
+		if err == nil {
+			err = c.unequal
+		}
 		if !errors.Is(err, errDecline) {
 			return err
 		}
@@ -300,6 +305,7 @@ func (c *Ctx) mark() mark { return mark{len(c.p.Steps), len(c.lazy)} }
 
 func (c *Ctx) reset(m mark) {
 	c.p.Steps = c.p.Steps[:m.steps]
+	c.unequal = nil
 	c.forget(m.lazy)
 }
 

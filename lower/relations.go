@@ -8,11 +8,15 @@ import (
 	"github.com/nnc-go/nnc/runtime/plan"
 )
 
-// checkEqual emits a step that fails unless two dimensions are equal, where that is not known. what names them:
-// "the inner dimensions".
+// checkEqual emits a step that fails unless two dimensions are equal, where that is not known; lowering fails
+// where they are not. what names them: "the inner dimensions".
 func (c *Ctx) checkEqual(op *ir.Op, x, y ir.Dim, what string) {
-	if x.Equal(y) {
+	diff := x.Sub(y)
+	if diff.Is(0) {
 		return
+	}
+	if diff.IsConst() && c.unequal == nil {
+		c.unequal = op.Errorf("%s, %v and %v, differ", what, x, y)
 	}
 	c.addStep(plan.Step{
 		Kind: plan.StepCheck, A: c.slot(x), B: c.slot(y),
