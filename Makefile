@@ -29,7 +29,7 @@ models:
 
 bench:
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
-	for d in examples/*/; do $(GO) run ./cmd/nnc bench $${d}model.onnx || exit 1; done
+	for m in examples/*/model.onnx; do $(GO) run ./cmd/nnc bench $$m || exit 1; done
 
 # Random graphs through the evaluator, code compiled with and without optimising, and ONNX Runtime, whose library
 # (npm pack onnxruntime-node) is ORT; without it, nnc is held against itself alone.
