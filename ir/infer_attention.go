@@ -14,6 +14,9 @@ func (c *InferCtx) headsOf(op *Op, i int, attr string) (b, h, l, d Dim, err erro
 	if n < 1 {
 		return b, h, l, d, op.Errorf("attribute %s is %d, want at least 1 with operands of rank 3", attr, n)
 	}
+	if s[2].IsConst() && s[2].Value()%n != 0 {
+		return b, h, l, d, op.Errorf("operand %d %q is %v, want %d heads in its last dimension", i, op.Operands[i].Name, op.Operands[i].Type, n)
+	}
 	return s[0], Const(n), s[1], s[2].Div(Const(n)), nil
 }
 
@@ -127,8 +130,12 @@ func inferLinearAttention(c *InferCtx, op *Op) error {
 	if err := firstErr(wantRank(op, 0, 3, 3), wantRank(op, 2, 3, 3)); err != nil {
 		return err
 	}
-	q, v := shapeOf(op, 0), shapeOf(op, 2)
-	dk, dv := q[2].Div(Const(hq)), v[2].Div(Const(hkv))
+	q := shapeOf(op, 0)
+	_, _, _, dk, err1 := c.headsOf(op, 0, "q_num_heads")
+	_, _, _, dv, err2 := c.headsOf(op, 2, "kv_num_heads")
+	if err := firstErr(err1, err2); err != nil {
+		return err
+	}
 	c.Set(op, 0, d, []Dim{q[0], q[1], dv.MulInt(hq)})
 	c.Set(op, 1, state, []Dim{q[0], Const(hkv), dk, dv})
 	return nil

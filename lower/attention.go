@@ -141,25 +141,24 @@ func (c *Ctx) same(op *ir.Op, x, y ir.Dim, what string) error {
 
 // checks emits what of the shapes only the run time can tell, and finds how the mask is walked.
 func (a *attention) checks() error {
-	k, v := a.op.Operands[1].Type.Shape, a.op.Operands[2].Type.Shape
-	pos := len(k) - 2 // of the length
-	if len(k) == 3 {
-		pos = 1
-	}
-	vpos := pos + len(v) - len(k)
-	if len(v) == 3 {
-		vpos = 1
-	}
 	type pair struct {
 		x, y ir.Dim
 		what string
 	}
-	pairs := []pair{{a.b, k[0], "the batches of Q and K"}, {a.b, v[0], "the batches of Q and V"}, {k[pos], v[vpos], "the lengths of K and V"}}
-	if len(k) == 4 {
-		pairs = append(pairs, pair{a.d, k[3], "the head sizes of Q and K"})
-	} else {
-		pairs = append(pairs, pair{a.d.Mul(a.hk), k[2], "the sizes of K and of its heads"})
+	pairs := []pair{{a.hq, a.hq.Div(a.hk).Mul(a.hk), "the heads of Q and a multiple of those of K"}}
+	var lengths []ir.Dim
+	for i, x := range []struct{ heads, size ir.Dim }{{a.hq, a.d}, {a.hk, a.d}, {a.hk, a.dv}} {
+		name, s := a.op.Info.Operands[i], a.op.Operands[i].Type.Shape
+		pairs = append(pairs, pair{a.b, s[0], "the batches of Q and " + name})
+		if len(s) == 3 {
+			pairs = append(pairs, pair{x.heads.Mul(x.size), s[2], "the size of " + name + " and of its heads"})
+			lengths = append(lengths, s[1])
+			continue
+		}
+		pairs = append(pairs, pair{x.heads, s[1], "the heads of K and " + name}, pair{x.size, s[3], "the head sizes of Q and " + name})
+		lengths = append(lengths, s[2])
 	}
+	pairs = append(pairs, pair{lengths[1], lengths[2], "the lengths of K and V"})
 	for i, x := range map[int]ir.Dim{4: a.d, 5: a.dv} {
 		if p := a.op.Operand(i); p != nil {
 			s := p.Type.Shape

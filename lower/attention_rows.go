@@ -143,14 +143,13 @@ func (r *queries) over(n *loop.Value, op loop.Op, unit float64, f func(e *loop.V
 // some more, with the padding of the last panel.
 func (r *queries) scoreTile(key, n *loop.Value) {
 	a, lanes, nv := r.a, r.lanes(), r.vectors()
-	group := int64(nv * lanes)
 	rows := make([]*loop.Value, r.rows)
 	for p := range rows {
 		rows[p] = r.headAt(a.q, r.b, r.h, r.AddInt(r.q, int64(p)))
 	}
 	panel := r.MulDim(r.Add(r.MulDim(r.b, a.hk), r.hk), a.panelsPerHead)
 	size := a.d.MulInt(target.Block)
-	r.Range(r.Int(0), n, group, func(g *loop.Value) {
+	tile := func(g *loop.Value, nv int) {
 		bases := make([]*loop.Value, nv)
 		for j := range bases {
 			at := r.AddInt(r.Add(key, g), int64(j*lanes))
@@ -172,7 +171,11 @@ func (r *queries) scoreTile(key, n *loop.Value) {
 				r.Store(r.s, r.AddInt(g, int64(p*attnKeys+j*lanes)), v)
 			}
 		}
-	})
+	}
+	wide := int64(nv * lanes)
+	mid := r.MulInt(r.Div(n, r.Int(wide)), wide)
+	r.Range(r.Int(0), mid, wide, func(g *loop.Value) { tile(g, nv) })
+	r.Range(mid, n, int64(lanes), func(g *loop.Value) { tile(g, 1) })
 }
 
 // scoreRow computes the products of one query with n keys from key on, straight from K.

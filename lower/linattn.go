@@ -100,7 +100,8 @@ func (a *linearAttention) checks(c *Ctx, op *ir.Op) error {
 	k, v := a.k.v.Type.Shape, a.v.v.Type.Shape
 	err := firstError(c.same(op, k[0], a.b, "the batches of query and key"), c.same(op, v[0], a.b, "the batches of query and value"),
 		c.same(op, k[1], a.l, "the lengths of query and key"), c.same(op, v[1], a.l, "the lengths of query and value"),
-		c.same(op, k[2], a.d.MulInt(a.hk), "the size of key and of its heads"))
+		c.same(op, a.q.v.Type.Shape[2], a.d.MulInt(a.hk*a.group), "the size of query and of its heads"),
+		c.same(op, k[2], a.d.MulInt(a.hk), "the size of key and of its heads"), c.same(op, v[2], a.dv.MulInt(a.hk), "the size of value and of its heads"))
 	if err == nil && a.past != nil {
 		err = c.same(op, ir.Product(a.past.Type.Shape), a.b.MulInt(a.hk).Mul(a.d).Mul(a.dv), "the size of past_state and of the state")
 	}

@@ -58,6 +58,8 @@ func (r *rotary) checks(c *Ctx, op *ir.Op, n ir.Dim) error {
 	last := len(cos) - 1
 	err := firstError(
 		c.same(op, n, r.half.MulInt(2), "the number of features that are turned, want it even; it"),
+		c.same(op, ir.Product(r.x.v.Type.Shape), r.b.Mul(r.h).Mul(r.l).Mul(r.d), "the size of X and of its heads"),
+		c.same(op, n.Max(r.d), r.d, "the number of features that are turned and the head size"),
 		c.same(op, cos[last], r.half, "the last dimension of cos_cache and half the features that are turned"),
 		c.same(op, r.sin.Type.Shape[len(r.sin.Type.Shape)-1], r.half, "the last dimension of sin_cache and half the features that are turned"),
 		c.same(op, ir.Product(cos), ir.Product(r.sin.Type.Shape), "the sizes of cos_cache and sin_cache"))
