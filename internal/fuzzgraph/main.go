@@ -207,7 +207,7 @@ func (w *checker) checkPeer(g *graph, ref *reference) (why, what string) {
 	out, err := w.peer.run(g, ref)
 	var refuses peerError
 	switch {
-	case errors.As(err, &refuses) && (strings.Contains(err.Error(), "NOT_IMPLEMENTED") || strings.Contains(err.Error(), "Could not find an implementation")):
+	case errors.As(err, &refuses) && (strings.Contains(err.Error(), "NOT_IMPLEMENTED") || strings.Contains(err.Error(), "Could not find an implementation") || strings.Contains(err.Error(), "Failed to find kernel")):
 		return "", "peer: no kernel"
 	case errors.As(err, &refuses):
 		return "peer refuses: " + err.Error(), "peer refuses"

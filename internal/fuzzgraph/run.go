@@ -13,10 +13,16 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// evaluate runs a graph on the evaluator and gives its outputs. With noise, the operands and results of ops that
-// round are moved by about a unit in the last place: how far that moves the outputs tells how far those of
+// noise moves numbers by up to so many units in the last place.
+type noise struct {
+	*rand.Rand
+	units float64
+}
+
+// evaluate runs a graph on the evaluator and gives its outputs. With n, the operands and results of ops that
+// round are moved by about noise.units in the last place: how far that moves the outputs tells how far those of
 // another correct implementation may be.
-func evaluate(g *graph, noise *rand.Rand) (out []*tensor.Tensor, err error) {
+func evaluate(g *graph, n *noise) (out []*tensor.Tensor, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -31,7 +37,7 @@ func evaluate(g *graph, noise *rand.Rand) (out []*tensor.Tensor, err error) {
 		vals[m.Graph.Params[i]] = in.t
 	}
 	for _, op := range m.Graph.Ops {
-		if err := apply(op, vals, noise); err != nil {
+		if err := apply(op, vals, n); err != nil {
 			return nil, err
 		}
 	}
@@ -45,16 +51,16 @@ func evaluate(g *graph, noise *rand.Rand) (out []*tensor.Tensor, err error) {
 	return out, nil
 }
 
-func apply(op *ir.Op, vals map[*ir.Value]hostop.Value, noise *rand.Rand) error {
+func apply(op *ir.Op, vals map[*ir.Value]hostop.Value, n *noise) error {
 	in := make([]hostop.Value, len(op.Operands))
-	noisy := noise != nil && !exact(op)
+	noisy := n != nil && !exact(op)
 	for i, v := range op.Operands {
 		if v == nil {
 			continue
 		}
 		in[i] = vals[v]
 		if noisy && (i == 0 || op.Name() != "Resize") { // scales decide about sizes
-			in[i] = shake(noise, in[i], 0)
+			in[i] = shake(n, in[i], 0)
 		}
 	}
 	out, err := eval.Op(op, in)
@@ -67,7 +73,7 @@ func apply(op *ir.Op, vals map[*ir.Value]hostop.Value, noise *rand.Rand) error {
 		}
 		vals[v] = out[i]
 		if noisy {
-			vals[v] = shake(noise, out[i], compound[op.Name()])
+			vals[v] = shake(n, out[i], compound[op.Name()])
 		}
 	}
 	return nil
@@ -108,7 +114,7 @@ var compound = map[string]float64{
 
 // shake gives a copy of a float tensor with each element moved by up to a unit in the last place of it, or of
 // size if that is larger.
-func shake(noise *rand.Rand, v hostop.Value, size float64) hostop.Value {
+func shake(n *noise, v hostop.Value, size float64) hostop.Value {
 	t, ok := v.(*tensor.Tensor)
 	if !ok || t == nil || !t.DType.IsFloat() {
 		return v
@@ -120,7 +126,7 @@ func shake(noise *rand.Rand, v hostop.Value, size float64) hostop.Value {
 		if x == 0 {
 			continue // mostly exact, and its neighbours are other cases altogether: of logarithms, of quotients
 		}
-		setFloat(c, i, x+float64(noise.IntN(3)-1)*max(ulp(x, t.DType), ulp(size, t.DType)))
+		setFloat(c, i, x+float64(n.IntN(3)-1)*n.units*max(ulp(x, t.DType), ulp(size, t.DType)))
 	}
 	return c
 }

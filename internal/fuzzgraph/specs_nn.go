@@ -20,7 +20,7 @@ var nnSpecs = slices.Concat(
 		{op: "AveragePool", types: "float", make: pool},
 		{op: "LpPool", types: "float", make: pool},
 	},
-	rows("float", globalPool, "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"),
+	rows("float", image, "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"),
 	[]spec{
 		{op: "BatchNormalization", types: "float", make: batchNorm},
 		{op: "InstanceNormalization", types: "float", make: channelNorm},
@@ -38,7 +38,7 @@ var nnSpecs = slices.Concat(
 		{op: "Resize", types: "float u8", make: resize},
 		{op: "QuantizeLinear", types: "f32 f16", make: quantize},
 		{op: "DequantizeLinear", types: "byte i32 u16 i16", make: quantize},
-		{op: "DynamicQuantizeLinear", types: "f32", make: unary, results: 3},
+		{op: "DynamicQuantizeLinear", types: "f32", make: func(r *gen, s *spec) *call { return &call{in: names(r.finite(tensor.F32, r.shape(1+r.IntN(3))...))} }, results: 3},
 		{op: "MatMulInteger", types: "byte", make: matmulInteger},
 		{op: "QLinearMatMul", types: "byte", make: qlinearMatMul},
 		{op: "LSTM", types: "f32 f64", make: recurrent(4, 3), results: 3},
@@ -188,7 +188,7 @@ func conv(r *gen, s *spec) *call {
 		m = []int64{1, 2, 3, 8, 16, 17}[r.IntN(6)]
 	}
 	kernel := fillInts(spatial, func() int64 { return 1 + r.Int64N(3) })
-	in := names(x, r.input(x.t.DType, append([]int64{m, c / group}, kernel...)...))
+	in := names(x, r.finite(x.t.DType, append([]int64{m, c / group}, kernel...)...))
 	if r.chance(2) {
 		in = append(in, r.input(x.t.DType, m).name)
 	}
@@ -213,10 +213,7 @@ func convTranspose(r *gen, s *spec) *call {
 	}
 	kernel := fillInts(spatial, func() int64 { return 1 + r.Int64N(3) })
 	m := 1 + r.Int64N(4)
-	special := r.special // compiled code multiplies the weights with the zeros between the elements, too: not with infinite ones
-	r.special = false
-	in := names(x, r.input(x.t.DType, append([]int64{c, m}, kernel...)...))
-	r.special = special
+	in := names(x, r.finite(x.t.DType, append([]int64{c, m}, kernel...)...))
 	if r.chance(2) {
 		in = append(in, r.input(x.t.DType, m*group).name)
 	}
@@ -252,8 +249,6 @@ func pool(r *gen, s *spec) *call {
 	return c
 }
 
-func globalPool(r *gen, s *spec) *call { return image(r, s) }
-
 func batchNorm(r *gen, s *spec) *call {
 	x := r.imageOf(s, r.IntN(3))
 	if x == nil {
@@ -264,7 +259,7 @@ func batchNorm(r *gen, s *spec) *call {
 	for i := range c {
 		setFloat(variance, i, 0.25+r.Float64())
 	}
-	return &call{in: names(x, r.input(x.t.DType, c), r.input(x.t.DType, c), r.input(x.t.DType, c), r.konst(variance))}
+	return &call{in: names(x, r.finite(x.t.DType, c), r.finite(x.t.DType, c), r.finite(x.t.DType, c), r.konst(variance))}
 }
 
 func channelNorm(r *gen, s *spec) *call {
