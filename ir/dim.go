@@ -235,6 +235,12 @@ func (d Dim) Max(e Dim) Dim { return d.pick(e, DimMax) }
 func (d Dim) Min(e Dim) Dim { return d.pick(e, DimMin) }
 
 func (d Dim) pick(e Dim, op DimOp) Dim {
+	if d.IsConst() && e.IsConst() { // whose difference may not fit
+		if op == DimMax {
+			return Const(max(d.c, e.c))
+		}
+		return Const(min(d.c, e.c))
+	}
 	diff := d.Sub(e)
 	if diff.NonNegative() { // d is evidently the larger
 		if op == DimMax {

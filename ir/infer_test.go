@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"regexp"
 	"strings"
@@ -329,4 +330,12 @@ func randomAttr(rng *rand.Rand, k AttrKind) any {
 		return tensor.F64
 	}
 	return &Data{DType: tensor.I64, Shape: []int64{1}, Load: func() ([]byte, error) { return nil, nil }}
+}
+
+// TestDimExtremes: constants are compared, not subtracted.
+func TestDimExtremes(t *testing.T) {
+	a, b := Const(-2), Const(math.MaxInt64)
+	require.Equal(t, a, a.Min(b))
+	require.Equal(t, b, a.Max(b))
+	require.Equal(t, Const(math.MinInt64), Const(math.MinInt64).Min(b))
 }
