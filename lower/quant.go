@@ -129,12 +129,12 @@ func lowerLinear(c *Ctx, op *ir.Op) error {
 	}
 	if len(scale.Type.Shape) <= 1 && !ir.Product(scale.Type.Shape).Is(1) {
 		axis := axisOf(op.Attrs.Int("axis", 1), x.Type.Rank())
-		if axis < 0 || axis >= x.Type.Rank() || !scale.Type.Shape[0].Equal(x.Type.Shape[axis]) {
+		if axis < 0 || axis >= x.Type.Rank() {
 			return errDecline
 		}
 		operands := []*ir.Value{x}
 		for _, v := range op.Operands[1:] {
-			w, err := c.alongAxis(op, v, axis, x.Type.Rank())
+			w, err := c.alongAxis(op, v, axis, x.Type.Shape)
 			if err != nil {
 				return err
 			}
@@ -162,8 +162,14 @@ func lowerBlockedLinear(c *Ctx, op *ir.Op) error {
 	}
 	n := x.Type.Shape[axis]
 	blocks := n.CeilDiv(block)
-	if !scale.Type.Shape[axis].Equal(blocks) {
-		return errDecline
+	for i, d := range x.Type.Shape {
+		if i == axis {
+			d = blocks
+		}
+		c.checkEqual(op, scale.Type.Shape[i], d, "sizes of data and scale")
+	}
+	if zp := op.Operand(2); zp != nil {
+		c.checkEqual(op, ir.Product(zp.Type.Shape), ir.Product(scale.Type.Shape), "the numbers of scales and zero points")
 	}
 	outer, inner := around(x.Type.Shape, axis)
 	one := quantizeOne
@@ -223,16 +229,17 @@ func lowerBlockedLinear(c *Ctx, op *ir.Op) error {
 	return c.Kernel(s)
 }
 
-// alongAxis is a vector seen as a tensor of some rank whose only dimension other than 1 is axis.
-func (c *Ctx) alongAxis(op *ir.Op, v *ir.Value, axis, rank int) (*ir.Value, error) {
+// alongAxis is a vector seen as a tensor of the rank of x, whose only dimension other than 1 is that along axis.
+func (c *Ctx) alongAxis(op *ir.Op, v *ir.Value, axis int, x []ir.Dim) (*ir.Value, error) {
 	if v == nil {
 		return nil, nil
 	}
 	if v.Type.Rank() != 1 {
 		return nil, errDecline
 	}
-	shape := oneDims(rank)
-	shape[axis] = v.Type.Shape[0]
+	c.checkEqual(op, v.Type.Shape[0], x[axis], "the number of scales or zero points and the size of the axis")
+	shape := oneDims(len(x))
+	shape[axis] = x[axis]
 	st, err := c.at(v)
 	if err != nil {
 		return nil, op.Errorf("%w", err)
