@@ -35,6 +35,7 @@ var nnFuncs = map[string]hostop.Func{
 	"NegativeLogLikelihoodLoss": hostop.NegativeLogLikelihoodLoss,
 	"SoftmaxCrossEntropyLoss":   hostop.SoftmaxCrossEntropyLoss,
 	"AffineGrid":                hostop.AffineGrid,
+	"ImageDecoder":              hostop.ImageDecoder,
 	"GridSample":                hostop.GridSample,
 	"MaxRoiPool":                hostop.MaxRoiPool,
 	"RoiAlign":                  hostop.RoiAlign,
