@@ -43,6 +43,7 @@ func formats() []format {
 		{"PNG", begins("\x89PNG\r\n\x1a\n"), decodePNG},
 		{"BMP", begins("BM"), decodeBMP},
 		{"TIFF", func(b []byte) bool { return begins("II*\x00")(b) || begins("MM\x00*")(b) }, decodeTIFF},
+		{"WebP", func(b []byte) bool { return len(b) > 12 && begins("RIFF")(b) && string(b[8:12]) == "WEBP" }, decodeWebP},
 		{"PNM", func(b []byte) bool { return len(b) > 2 && b[0] == 'P' && b[1] >= '1' && b[1] <= '6' }, decodePNM},
 	}
 }
