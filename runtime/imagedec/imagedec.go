@@ -44,6 +44,7 @@ func formats() []format {
 		{"BMP", begins("BM"), decodeBMP},
 		{"TIFF", func(b []byte) bool { return begins("II*\x00")(b) || begins("MM\x00*")(b) }, decodeTIFF},
 		{"WebP", func(b []byte) bool { return len(b) > 12 && begins("RIFF")(b) && string(b[8:12]) == "WEBP" }, decodeWebP},
+		{"JPEG 2000", func(b []byte) bool { return begins("\x00\x00\x00\x0cjP  ")(b) || begins("\xff\x4f\xff\x51")(b) }, decodeJ2K},
 		{"PNM", func(b []byte) bool { return len(b) > 2 && b[0] == 'P' && b[1] >= '1' && b[1] <= '6' }, decodePNM},
 	}
 }
