@@ -52,8 +52,9 @@ type field struct {
 	DType            tensor.DType
 	Doc              string // "f32[N,3,224,224]"
 	Static, Optional bool
-	Recorded         bool    // there is a golden value
-	Shape            []int64 // Static's shape; a dynamic one with 1 for each symbol, or as recorded
+	Box              *boxType // of a value that is no tensor of a fixed rank and Go element type; Type is Box.Go
+	Recorded         bool     // there is a golden value
+	Shape            []int64  // Static's shape; a dynamic one with 1 for each symbol, or as recorded
 }
 
 func fields(p *plan.Plan, ios []plan.IO) ([]field, error) {
@@ -62,8 +63,15 @@ func fields(p *plan.Plan, ios []plan.IO) ([]field, error) {
 	for i, io := range ios {
 		f := field{Name: goName(io.Name), ONNX: io.Name, Type: goTypes[io.DType], Index: i, DType: io.DType, Doc: io.TypeString(), Static: true,
 			Optional: io.Default >= 0 || io.Optional}
+		if io.Boxed() {
+			b, err := boxTypeOf(&io)
+			if err != nil {
+				return nil, err
+			}
+			f.Type, f.Box, f.Static = b.Go, &b, false
+		}
 		if f.Type == "" {
-			return nil, fmt.Errorf("%q has type %s, which a Go package cannot take yet; use -emit=exe", io.Name, io.TypeString())
+			return nil, fmt.Errorf("%q has type %s, which a Go package cannot take; use -emit=exe", io.Name, io.TypeString())
 		}
 		for used[f.Name] || used[f.Name+"Shape"] {
 			f.Name += "X"
@@ -126,6 +134,11 @@ func (m *Model) GoPackage(dir string, o PackageOptions) error {
 		if err := render(tmp, "package", data, "go.mod", "doc.go", "model.go", "model_test.go", "example_test.go"); err != nil {
 			return err
 		}
+		if data["Boxes"].(bool) {
+			if err := render(tmp, "package", data, "boxes.go"); err != nil {
+				return err
+			}
+		}
 		if err := o.Golden.write(filepath.Join(tmp, "testdata")); err != nil {
 			return err
 		}
@@ -160,7 +173,9 @@ func (m *Model) packageData(pkg string, o PackageOptions) (map[string]any, error
 	if command == "" {
 		command = "nnc build"
 	}
-	return map[string]any{"Package": pkg, "Module": o.Module, "Runtime": o.Module + "/internal/nnc", "Model": m.Name, "Inputs": in, "Outputs": out,
+	isBox := func(f field) bool { return f.Box != nil }
+	isPlain := func(f field) bool { return f.Box == nil }
+	return map[string]any{"BoxesOut": slices.ContainsFunc(out, isBox), "Boxes": slices.ContainsFunc(slices.Concat(in, out), isBox), "Plain": slices.ContainsFunc(in, isPlain), "PlainOut": slices.ContainsFunc(out, isPlain), "Package": pkg, "Module": o.Module, "Runtime": o.Module + "/internal/nnc", "Model": m.Name, "Inputs": in, "Outputs": out,
 		"Command": command, "Golden": o.Golden != nil, "Tolerance": tolerance, "OnlyFor": "it was compiled for " + strings.Join(m.platforms(), ", ") + " only"}, nil
 }
 

@@ -21,6 +21,11 @@ func (c *Compiled) golden(ctx context.Context) (g *build.Golden, why string) {
 	}
 	g = &build.Golden{}
 	p := c.Program.Plan
+	for i := range p.Outputs {
+		if io := &p.Outputs[i]; io.Boxed() {
+			return nil, fmt.Sprintf("output %q has type %s", io.Name, io.TypeString())
+		}
+	}
 	in := make([]hostop.Value, len(p.Inputs))
 	for i := range p.Inputs {
 		t, err := invent(p, &p.Inputs[i], uint64(i))

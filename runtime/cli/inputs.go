@@ -153,14 +153,12 @@ func (a *app) slot(s plan.Slot) int64 {
 // too), empty strings. Each input has its own stream of numbers.
 func (a *app) invent(i int) (hostop.Value, error) {
 	io := &a.Plan.Inputs[i]
-	if strings.HasPrefix(io.Type, "map<string") {
-		return &hostop.Map{Keys: tensor.New(tensor.String, 0)}, nil
-	}
-	if strings.HasPrefix(io.Type, "map") {
-		return &hostop.Map{Keys: tensor.New(tensor.I64, 0)}, nil
-	}
-	if io.DType == tensor.Invalid {
-		return hostop.Seq{}, nil
+	r := source(uint64(*a.random) + uint64(i)*0x9e3779b97f4a7c15)
+	if io.Type != "" {
+		if v, ok := r.value(plan.ParseType(io.Type), a.dims); ok {
+			return v, nil
+		}
+		return nil, usagef("input %q: no random values of type %s; give -input %s=FILE", io.Name, io.Type, io.Name)
 	}
 	shape := make([]int64, len(io.Shape))
 	n := uint64(1)
@@ -177,9 +175,52 @@ func (a *app) invent(i int) (hostop.Value, error) {
 		return nil, usagef("input %q: %s needs more than -max-memory", io.Name, tensor.ShapeString(shape))
 	}
 	t := tensor.New(io.DType, shape...)
-	r := source(uint64(*a.random) + uint64(i)*0x9e3779b97f4a7c15)
 	r.fill(t)
 	return t, nil
+}
+
+// invented is how many elements a sequence has, and a dimension of an element that nothing else tells.
+const invented = 3
+
+// value makes a value for a box: sequences of a few tensors, maps of a few keys. dims are sizes by name.
+func (s *source) value(t *plan.Type, dims map[string]int64) (hostop.Value, bool) {
+	if t == nil {
+		return nil, false
+	}
+	switch t.Kind {
+	case "opt":
+		return s.value(t.Elem, dims)
+	case "":
+		shape := make([]int64, max(t.Rank, 0))
+		for i := range shape {
+			shape[i] = invented
+			if n, ok := t.Static(i); ok {
+				shape[i] = n
+			} else if n, ok := dims[t.Dims[i]]; ok {
+				shape[i] = n
+			}
+		}
+		x := tensor.New(t.DType, shape...)
+		s.fill(x)
+		return x, true
+	}
+	seq := hostop.Seq{}
+	for range invented {
+		v, ok := s.value(t.Elem, dims)
+		if !ok {
+			return nil, false
+		}
+		seq = append(seq, v)
+	}
+	switch {
+	case t.Kind == "seq":
+		return seq, true
+	case t.DType == tensor.String:
+		return &hostop.Map{Keys: tensor.OfStrings([]string{"a", "b", "c"}, invented), Values: seq}, true
+	case t.DType == tensor.I64:
+		return &hostop.Map{Keys: tensor.Of([]int64{0, 1, 2}, invented), Values: seq}, true
+	}
+	return nil, false
 }
 
 // source is the SplitMix64 generator.

@@ -3,80 +3,27 @@ package exec
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/nnc-go/nnc/runtime/hostop"
 	"github.com/nnc-go/nnc/runtime/plan"
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// valueType is the type of a boxed input as its text in the plan says it: "seq<f32[?,3]>", "f32[...]".
-type valueType struct {
-	kind  string // "seq", "opt", "map"; "" for a tensor
-	dtype tensor.DType
-	rank  int        // of a tensor, -1 where any will do
-	elem  *valueType // of a container; nil where anything goes
-}
-
-// parseType reads a type's text. It takes what it does not understand for a type of anything.
-func parseType(s string) *valueType {
-	if kind, rest, ok := strings.Cut(s, "<"); ok && strings.HasSuffix(rest, ">") {
-		t := &valueType{kind: kind}
-		rest = rest[:len(rest)-1]
-		if kind == "map" {
-			var key string
-			key, rest, _ = strings.Cut(rest, ",")
-			t.dtype, _ = tensor.ParseDType(key)
-		}
-		t.elem = parseType(rest)
-		return t
-	}
-	name, dims, ok := strings.Cut(s, "[")
-	d, known := tensor.ParseDType(name)
-	if !ok || !known {
-		return nil
-	}
-	t := &valueType{dtype: d, rank: -1}
-	switch {
-	case dims == "]":
-		t.rank = 0
-	case dims != "...]":
-		t.rank = 1 + topCommas(dims)
-	}
-	return t
-}
-
-// topCommas counts the commas of s outside of parentheses.
-func topCommas(s string) (n int) {
-	depth := 0
-	for _, c := range s {
-		switch {
-		case c == '(':
-			depth++
-		case c == ')':
-			depth--
-		case c == ',' && depth == 0:
-			n++
-		}
-	}
-	return n
-}
-
 // misfit says how v is not of type t, "" where it is.
-func (t *valueType) misfit(v hostop.Value) string {
+func misfit(t *plan.Type, v hostop.Value) string {
 	if x, ok := v.(*tensor.Tensor); ok && x == nil {
 		v = nil
 	}
-	if t == nil || t.kind == "opt" && v == nil {
+	if t == nil || t.Kind == "opt" && v == nil {
 		return ""
 	}
-	if t.kind == "opt" {
-		return t.elem.misfit(v)
+	if t.Kind == "opt" {
+		return misfit(t.Elem, v)
 	}
 	switch v := v.(type) {
 	case *tensor.Tensor:
 		switch {
-		case t.kind != "" || v.DType != t.dtype || t.rank >= 0 && t.rank != len(v.Shape):
+		case t.Kind != "" || v.DType != t.DType || !fits(t, v.Shape):
 			return v.TypeString()
 		case v.DType == tensor.String && int64(len(v.Strings)) != v.Len():
 			return fmt.Sprintf("%d strings for %s", len(v.Strings), v.TypeString())
@@ -85,20 +32,33 @@ func (t *valueType) misfit(v hostop.Value) string {
 		}
 		return ""
 	case hostop.Seq:
-		if t.kind == "seq" {
-			return t.misfitElem(v)
+		if t.Kind == "seq" {
+			return misfitElem(t, v)
 		}
 	case *hostop.Map:
-		if t.kind == "map" && v != nil && v.Keys != nil && v.Keys.DType == t.dtype {
-			return t.misfitElem(v.Values)
+		if t.Kind == "map" && v != nil && v.Keys != nil && v.Keys.DType == t.DType {
+			return misfitElem(t, v.Values)
 		}
 	}
 	return describe(v)
 }
 
-func (t *valueType) misfitElem(s hostop.Seq) string {
+// fits reports whether a shape is one of those that t allows.
+func fits(t *plan.Type, shape []int64) bool {
+	if t.Rank >= 0 && t.Rank != len(shape) {
+		return false
+	}
+	for i := range t.Dims {
+		if n, ok := t.Static(i); ok && n != shape[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func misfitElem(t *plan.Type, s hostop.Seq) string {
 	for i, e := range s {
-		if why := t.elem.misfit(e); why != "" {
+		if why := misfit(t.Elem, e); why != "" {
 			return fmt.Sprintf("element %d: %s", i, why)
 		}
 	}
@@ -107,7 +67,7 @@ func (t *valueType) misfitElem(s hostop.Seq) string {
 
 // boxInput checks an input that lives in a box, and puts it there.
 func (m *Model) boxInput(f *frame, io *plan.IO, i int, v hostop.Value) error {
-	if why := m.types[i].misfit(v); why != "" {
+	if why := misfit(m.types[i], v); why != "" {
 		return &Error{Kind: ErrInput, What: fmt.Sprintf("input %q", io.Name), Got: why, Want: io.TypeString()}
 	}
 	f.boxes[io.Box] = aligned(v)

@@ -38,6 +38,7 @@ func TestBoxedInputs(t *testing.T) {
 		{"seq<f32[N]>", false, hostop.Seq{f, tensor.Of([]int64{1}, 1)}, "element 1: i64[1]"},
 		{"seq<f32[N,max(N,M)]>", false, hostop.Seq{f}, "element 0: f32[2]"},
 		{"seq<f32[...]>", false, hostop.Seq{f, tensor.Of([]float32{1})}, ""},
+		{"seq<f32[3]>", false, hostop.Seq{f}, "element 0: f32[2]"},
 		{"seq<f32[2]>", false, hostop.Seq{&tensor.Tensor{DType: tensor.F32, Shape: []int64{2}}}, "0 bytes"},
 		{"seq<seq<f32[N]>>", false, hostop.Seq{hostop.Seq{f}}, ""},
 		{"seq<seq<f32[N]>>", false, hostop.Seq{f}, "element 0: f32[2]"},

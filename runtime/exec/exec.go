@@ -72,7 +72,7 @@ type Model struct {
 	grow    [][]int32    // step -> the output and heap buffers it uses
 	free    [][]int32    // step -> the heap buffers dead before it
 	par     []int32      // step -> slot of its parallel extent on this level
-	types   []*valueType // of boxed inputs
+	types   []*plan.Type // of boxed inputs
 
 	pool    *pool
 	mu      sync.Mutex
@@ -183,7 +183,7 @@ func (m *Model) prepare(levels int) error {
 	for i := range p.Inputs {
 		m.dimAt = append(m.dimAt, m.numDims)
 		m.numDims += len(p.Inputs[i].Shape)
-		m.types = append(m.types, parseType(p.Inputs[i].Type))
+		m.types = append(m.types, plan.ParseType(p.Inputs[i].Type))
 	}
 	m.grow = make([][]int32, len(p.Steps))
 	m.free = make([][]int32, len(p.Steps))
