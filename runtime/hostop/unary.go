@@ -79,7 +79,7 @@ func Erf(c *Call) error {
 }
 
 // Exp is e to the power x.
-func Exp(c *Call) error { return floatMap(c, math.Exp) }
+func Exp(c *Call) error { return floatMap(c, exp) }
 
 // Floor is the greatest integer not above.
 func Floor(c *Call) error { return floatMap(c, math.Floor) }
@@ -90,7 +90,7 @@ func HardSwish(c *Call) error {
 }
 
 // Log is the natural logarithm.
-func Log(c *Call) error { return floatMap(c, math.Log) }
+func Log(c *Call) error { return floatMap(c, log) }
 
 // Mish is x * tanh(softplus(x)).
 func Mish(c *Call) error {
@@ -126,6 +126,23 @@ func Tan(c *Call) error { return floatMap(c, math.Tan) }
 
 // Tanh is the hyperbolic tangent.
 func Tanh(c *Call) error { return floatMap(c, math.Tanh) }
+
+// exp is math.Exp, which on some machines overflows below the logarithm of the largest number.
+func exp(x float64) float64 {
+	if x > 709 {
+		h := math.Exp(x / 2)
+		return h * h
+	}
+	return math.Exp(x)
+}
+
+// log is math.Log, which on some machines is wrong for subnormal numbers.
+func log(x float64) float64 {
+	if 0 < x && x < 0x1p-1022 {
+		return math.Log(x*0x1p54) - 54*math.Ln2
+	}
+	return math.Log(x)
+}
 
 func sigmoid(x float64) float64  { return 1 / (1 + math.Exp(-x)) }
 func softsign(x float64) float64 { return x / (1 + math.Abs(x)) }
