@@ -119,7 +119,7 @@ func bitShift(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
 	return k.Select(fits, y, zero), nil
 }
 
-// pow computes x^y in x's type. Exponents that are small integers, known at compile time, become products. Powers of
+// pow computes x^y in x's type. Exponents that are known to be simple make products and roots. Powers of
 // integers to integers are exact, modulo 2^width; the others are computed in f64 where f32 does not hold the exponents.
 func pow(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
 	v, y := x[0], x[1]
@@ -127,7 +127,7 @@ func pow(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
 	if e == tensor.Bool || !d.IsFloat() && d != tensor.I32 && d != tensor.I64 {
 		return nil, errDecline
 	}
-	if p, ok := k.product(op, v); ok {
+	if p, ok := k.simplePower(op, v); ok {
 		return p, nil
 	}
 	switch wide := e.Size() > 2 && e != d; {
@@ -139,8 +139,8 @@ func pow(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
 	return k.Pow(v, k.CastTo(y, d)), nil
 }
 
-// product is the power as a product of up to three factors, where the exponent is known to be one such number.
-func (k *K) product(op *ir.Op, v *loop.Value) (*loop.Value, bool) {
+// simplePower is the power by products, a root or a reciprocal, where the exponent is known to be one such number.
+func (k *K) simplePower(op *ir.Op, v *loop.Value) (*loop.Value, bool) {
 	d := k.C.constOf(op.Operands[1])
 	if d == nil || d.Len() != 1 {
 		return nil, false
@@ -149,7 +149,8 @@ func (k *K) product(op *ir.Op, v *loop.Value) (*loop.Value, bool) {
 	if err != nil {
 		return nil, false
 	}
-	switch t.At(0) {
+	n := t.At(0)
+	switch n {
 	case 1:
 		return v, true
 	case 2:
@@ -157,7 +158,24 @@ func (k *K) product(op *ir.Op, v *loop.Value) (*loop.Value, bool) {
 	case 3:
 		return k.Mul(k.Mul(v, v), v), true
 	}
+	if !v.Type.Elem.IsFloat() {
+		return nil, false
+	}
+	switch n {
+	case 0.5:
+		return k.halfPower(v), true
+	case -0.5:
+		return k.Div(k.num(v, 1), k.halfPower(v)), true
+	case -1:
+		return k.Div(k.num(v, 1), v), true
+	}
 	return nil, false
+}
+
+// halfPower is v to the power 1/2, which differs from the square root of -0 and -Inf.
+func (k *K) halfPower(v *loop.Value) *loop.Value {
+	r := k.Add(k.Unary(loop.OpSqrt, v), k.num(v, 0))
+	return k.Select(k.Cmp(loop.EQ, v, k.num(v, math.Inf(-1))), k.num(v, math.Inf(1)), r)
 }
 
 // intPower multiplies squares, as many as the largest exponent of the lanes has bits. A negative exponent makes what the

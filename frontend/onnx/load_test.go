@@ -68,6 +68,9 @@ func TestUpgrades(t *testing.T) {
 		{"softmax", 11, x, node("Softmax", in, out), names("Flatten", "Softmax", "Shape", "Reshape"), []int64{2, 3, 4}},
 		{"softmax last", 11, x, node("Softmax", in, out, attrOf("axis", 2)), names("Softmax"), []int64{2, 3, 4}},
 		{"broadcast", 6, xb, node("Add", names("x", "b"), out, attrOf("broadcast", 1), attrOf("axis", 1)), names("Unsqueeze", "Add"), []int64{2, 3, 4}},
+		{"broadcast from the end", 1, xb, node("Pow", names("x", "b"), out, attrOf("broadcast", 1), attrOf("axis", -2)), names("Unsqueeze", "Pow"), []int64{2, 3, 4}},
+		{"broadcast of a scalar", 1, x, node("Div", names("x", "s"), out, attrOf("broadcast", 1)), names("Div"), []int64{2, 3, 4}},
+		{"clip without bounds", 1, x, node("Clip", in, out), names("Clip"), []int64{2, 3, 4}},
 		{"prelu", 6, xb, node("PRelu", names("x", "b"), out), names("Unsqueeze", "PRelu"), []int64{2, 3, 4}},
 		{"split", 11, x, node("Split", in, names("y", "z"), attrOf("axis", 2)), names("Split"), []int64{2, 3, 2}},
 		{"topk", 9, x, node("TopK", in, names("y", "i"), attrOf("k", 2)), names("TopK"), []int64{2, 3, 2}},
@@ -80,7 +83,7 @@ func TestUpgrades(t *testing.T) {
 		{"consumed", 1, x, node("Relu", in, out, attrOf("consumed_inputs", []int64{0})), names("Relu"), []int64{2, 3, 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := model(c.opset, c.in, []*onnxpb.TensorProto{floats("w", []int64{1, 8, 1}, make([]float32, 8)...)}, c.node)
+			m := model(c.opset, c.in, []*onnxpb.TensorProto{floats("w", []int64{1, 8, 1}, make([]float32, 8)...), floats("s", nil, 2)}, c.node)
 			got, last := ops(t, m)
 			require.Equal(t, c.want, got)
 			s, ok := ir.StaticShape(last.Results[len(last.Results)-1].Type.Shape)
