@@ -162,9 +162,13 @@ func lowerGemmF32(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	if ta {
 		g.m, g.k, g.aRow, g.aK = as[1], as[0], ir.Const(1), as[1]
 	}
-	bRow, bCol := bs[1], ir.Const(1)
+	bRow, bCol, inner := bs[1], ir.Const(1), bs[0]
 	if tb {
-		g.n, bRow, bCol = bs[0], ir.Const(1), bs[1]
+		g.n, bRow, bCol, inner = bs[0], ir.Const(1), bs[1], bs[1]
+	}
+	c.checkEqual(op, g.k, inner, "the inner dimensions")
+	if inner.IsConst() {
+		g.k = inner
 	}
 	g.lead = []ir.Dim{g.m}
 	if d := c.constOf(b); d != nil {

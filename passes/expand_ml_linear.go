@@ -8,9 +8,9 @@ import (
 )
 
 // gemm is x [N,F] times the transpose of n rows of coefficients plus intercepts, of which there may be
-// none; nil where their number does not fit.
+// none; nil where their number does not fit. An F that only the run time knows is checked then.
 func (rw *rewriter) gemm(x *ir.Value, coefficients, intercepts []float64, n int) *ir.Value {
-	if n < 1 || len(coefficients)%n != 0 || len(intercepts) != 0 && len(intercepts) != n || !x.Type.Shape[1].Is(int64(len(coefficients)/n)) {
+	if n < 1 || len(coefficients)%n != 0 || len(intercepts) != 0 && len(intercepts) != n || !mayBe(x.Type.Shape[1], len(coefficients)/n) {
 		return nil
 	}
 	d := x.Type.DType
@@ -20,6 +20,8 @@ func (rw *rewriter) gemm(x *ir.Value, coefficients, intercepts []float64, n int)
 	}
 	return rw.op("Gemm", ir.Attrs{"transB": int64(1)}, args...)
 }
+
+func mayBe(d ir.Dim, n int) bool { return !d.IsConst() || d.Is(int64(n)) }
 
 // features is the operand of an op as rows of working type, nil where it is none.
 func (rw *rewriter) features(op *ir.Op) *ir.Value {
@@ -93,7 +95,7 @@ func (rw *rewriter) svmKernel(op *ir.Op, x *ir.Value, n int) *ir.Value {
 	params := append(slices.Clone(op.Attrs.Floats("kernel_params", nil)), 0, 0, 0)
 	gamma, coef0, degree := params[0], params[1], params[2]
 	if kind == "RBF" {
-		if len(sv)%n != 0 || !x.Type.Shape[1].Is(int64(len(sv)/n)) {
+		if len(sv)%n != 0 || !mayBe(x.Type.Shape[1], len(sv)/n) {
 			return nil
 		}
 		f := len(sv) / n
