@@ -69,6 +69,14 @@ func checkAttention(op *Op, hq, hk, hv, dq, dk Dim) error {
 	if n := op.Operand(6); n != nil && op.Operand(4) != nil {
 		return op.Errorf("nonpad_kv_seqlen cannot be given together with past_key")
 	}
+	if s := op.Operand(7); s != nil && s.Type.Ranked {
+		if err := wantRank(op, 7, 1, 1); err != nil {
+			return err
+		}
+		if _, err := unify(op, "the heads of Q and head_sink", hq, s.Type.Shape[0]); err != nil {
+			return err
+		}
+	}
 	for _, name := range []string{"left_window_size", "right_window_size"} {
 		if w := op.Attrs.Int(name, -1); w < -1 {
 			return op.Errorf("%s is %d, want at least -1", name, w)

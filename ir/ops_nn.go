@@ -46,8 +46,8 @@ var opsNN = []*OpInfo{
 	row("LRN(X) -> Y", "alpha:float beta:float bias:float size:int", 0, inferSame, "division by a power of the squares of neighbouring channels"),
 	row("Dropout(data, ratio?, training_mode?) -> output, mask?", "seed:int", Impure, inferDropout, "drops elements at random in training mode; else its operand"),
 
-	row("Attention(Q, K, V, attn_mask?, past_key?, past_value?, nonpad_kv_seqlen?) -> Y, present_key?, present_value?, qk_matmul_output?",
-		attentionAttrs, 0, inferAttention, "softmax(scale*Q*K^T + mask) * V per head"),
+	row("Attention(Q, K, V, attn_mask?, past_key?, past_value?, nonpad_kv_seqlen?, head_sink?) -> Y, present_key?, present_value?, qk_matmul_output?",
+		attentionAttrs, 0, inferAttention, "softmax(scale*Q*K^T + mask) * V per head; head_sink is a further score of each head, of a value of zeros"),
 	row("RotaryEmbedding(X, cos_cache, sin_cache, position_ids?) -> Y", "interleaved:int num_heads:int rotary_embedding_dim:int", 0, inferRotary, "rotates pairs of features by angles of their position"),
 
 	row("Resize(X, roi?, scales?, sizes?) -> Y", resizeAttrs, 0, inferResize, "resamples to scales or sizes"),

@@ -56,7 +56,7 @@ type attention struct {
 	panelsPerHead            ir.Dim
 	mask                     *ir.Value
 	maskStrides              []ir.Dim // by batch, head, query
-	nonpad                   *ir.Value
+	nonpad, sink             *ir.Value
 	causal                   bool
 	left, right              int64
 	scale, cap               float64
@@ -89,7 +89,7 @@ func newAttention(c *Ctx, op *ir.Op) (*attention, error) {
 			return nil, errDecline
 		}
 	}
-	a := &attention{c: c, op: op, mask: op.Operand(3), nonpad: op.Operand(6), causal: at.Int("is_causal", 0) != 0, left: at.Int("left_window_size", -1),
+	a := &attention{c: c, op: op, mask: op.Operand(3), nonpad: op.Operand(6), sink: op.Operand(7), causal: at.Int("is_causal", 0) != 0, left: at.Int("left_window_size", -1),
 		right: at.Int("right_window_size", -1), cap: at.Float("softcap", 0), mode: at.Int("qk_matmul_output_mode", 0), qk: op.Result(3)}
 	// Half floats are computed in f32 whatever softmax_precision is: that is never less exact.
 	a.ct = computeType(q.Type.DType)
@@ -97,6 +97,9 @@ func newAttention(c *Ctx, op *ir.Op) (*attention, error) {
 		a.ct = tensor.F64
 	}
 	if !loop.MathSupported("Exp", a.ct) || a.cap > 0 && !loop.MathSupported("Tanh", a.ct) {
+		return nil, errDecline
+	}
+	if a.sink != nil && (a.sink.Type.Rank() != 1 || !a.sink.Type.DType.IsFloat() || !compiled(a.sink.Type.DType)) {
 		return nil, errDecline
 	}
 	dims := func(v *ir.Value, attr string) (b, h, l, d ir.Dim) {
@@ -168,6 +171,9 @@ func (a *attention) checks() error {
 	}
 	if a.nonpad != nil {
 		pairs = append(pairs, pair{a.nonpad.Type.Shape[0], a.b, "the batch and the length of nonpad_kv_seqlen"})
+	}
+	if a.sink != nil {
+		pairs = append(pairs, pair{a.sink.Type.Shape[0], a.hq, "the heads of Q and the length of head_sink"})
 	}
 	for _, p := range pairs {
 		if err := a.c.same(a.op, p.x, p.y, p.what); err != nil {
@@ -290,7 +296,7 @@ func (a *attention) kernel() error {
 		a.acc.v = a.c.Scratch(ir.TensorType(a.ct, out.Type.Shape...))
 		outs = append(outs, a.acc.v)
 	}
-	for _, v := range []*ir.Value{a.panels, a.mask, a.nonpad} {
+	for _, v := range []*ir.Value{a.panels, a.mask, a.nonpad, a.sink} {
 		if v != nil {
 			ins = append(ins, v)
 		}

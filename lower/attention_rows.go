@@ -46,7 +46,11 @@ func (r *queries) emit() {
 	} else if n > 1 {
 		lo = r.MulInt(r.Div(lo, r.Int(attnKeys)), attnKeys) // to the beginning of a panel
 	}
-	init := append(repeat(n, r.num(1, math.Inf(-1))), repeat(n, r.num(1, 0))...)
+	top, sum := r.num(1, math.Inf(-1)), r.num(1, 0)
+	if a.sink != nil { // it is there before all keys
+		top, sum = r.loadAs(a.sink, r.h, 1, a.ct), r.num(1, 1)
+	}
+	init := append(repeat(n, top), repeat(n, sum)...)
 	end := r.For(lo, hi, attnKeys, init, func(key *loop.Value, c []*loop.Value) []*loop.Value {
 		return r.block(key, r.MinIdx(r.Sub(hi, key), r.Int(attnKeys)), c[:n], c[n:])
 	})

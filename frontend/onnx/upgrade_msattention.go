@@ -11,12 +11,13 @@ import (
 type msHeads struct {
 	q, k, v            *ir.Value // [B,L,H*D], or K and V [B,H,L,D]
 	pastK, pastV, bias *ir.Value // bias is added to scores
+	nonpad, sink       *ir.Value // as Attention has them
 	attrs              ir.Attrs
 }
 
 // attend emits Attention and gives its results, those presents that are wanted among them.
 func (c *nodeCtx) attend(h *msHeads, presents bool) []*ir.Value {
-	op := c.emit("Attention", []*ir.Value{h.q, h.k, h.v, h.bias, h.pastK, h.pastV}, 3, h.attrs)
+	op := c.emit("Attention", []*ir.Value{h.q, h.k, h.v, h.bias, h.pastK, h.pastV, h.nonpad, h.sink}, 3, h.attrs)
 	if !presents {
 		op.Results[1], op.Results[2] = nil, nil
 	}
@@ -282,8 +283,8 @@ func groupQueryAttention(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	if c.attrs.Int("smooth_softmax", 0) > 0 || c.operand(11) != nil || c.uses(3) {
-		return unsupportedf("smooth_softmax, head_sink and the output of scores are not supported")
+	if c.uses(3) {
+		return unsupportedf("the output of scores is not supported")
 	}
 	attrs["is_causal"] = int64(1)
 	if w := c.attrs.Int("local_window_size", -1); w > 0 {
@@ -292,7 +293,10 @@ func groupQueryAttention(c *nodeCtx) error {
 	if s := c.attrs.Float("softcap", 0); s != 0 {
 		attrs["softcap"] = s
 	}
-	h := &msHeads{q: c.in[0], k: c.operand(1), v: c.operand(2), bias: c.operand(10), attrs: attrs}
+	h := &msHeads{q: c.in[0], k: c.operand(1), v: c.operand(2), bias: c.operand(10), sink: c.operand(11), attrs: attrs}
+	if h.sink == nil && c.attrs.Int("smooth_softmax", 0) > 0 { // a further score of 0
+		h.sink = c.one("CastLike", nil, c.constant(tensor.New(tensor.F32, n)), h.q)
+	}
 	hidden := ir.Dim{}
 	if rank(h.q) == 3 {
 		hidden = h.q.Type.Shape[2]
@@ -316,8 +320,8 @@ func groupQueryAttention(c *nodeCtx) error {
 		return c.bindAll(c.attend(h, c.wants(1) || c.wants(2)))
 	}
 	h.k, h.v = c.cached(h.k, c.in[3], cache, kv), c.cached(h.v, c.in[4], cache, kv)
-	op := c.emit("Attention", []*ir.Value{h.q, h.k, h.v, h.bias, nil, nil, c.one("Add", nil, cache.before, cache.queries)}, 1, attrs)
-	c.infer(op)
+	h.nonpad = c.one("Add", nil, cache.before, cache.queries)
+	y := c.attend(h, false)[0]
 	for i, v := range []*ir.Value{1: h.k, 2: h.v} {
 		if v == nil || !c.wants(i) {
 			continue
@@ -326,7 +330,7 @@ func groupQueryAttention(c *nodeCtx) error {
 			return err
 		}
 	}
-	return c.bind(0, op.Results[0])
+	return c.bind(0, y)
 }
 
 // msCache is where queries stand in a cache: how many there are (a list of one), how many keys come before

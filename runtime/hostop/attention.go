@@ -80,7 +80,8 @@ type attention struct {
 	q, k, v     *headed
 	mask        *tensor.Tensor
 	maskVals    []float64
-	nonpad      []int64 // keys that are there, by batch; nil for all
+	nonpad      []int64   // keys that are there, by batch; nil for all
+	sink        []float64 // a further score of each head, of a value of zeros; nil for none
 	past        int64
 	causal      bool
 	left, right int64 // window, -1 for none
@@ -111,6 +112,10 @@ func attentionOf(c *Call) *attention {
 		check(pk == nil, "nonpad_kv_seqlen cannot be given together with past_key")
 		check(n.Len() == a.q.b, "nonpad_kv_seqlen is %s, want [%d]", n.TypeString(), a.q.b)
 		a.nonpad = intsOf(n)
+	}
+	if s := c.opt(7); s != nil {
+		check(s.Len() == a.q.h, "head_sink is %s, want [%d]", s.TypeString(), a.q.h)
+		a.sink = floatsOf(s)
 	}
 	if a.mask != nil {
 		check(len(a.mask.Shape) >= 1 && len(a.mask.Shape) <= 4, "attn_mask is %s, want rank 1 to 4", a.mask.TypeString())
@@ -183,7 +188,10 @@ func (a *attention) scores(b, h, i int64) (prob, out []float64) {
 	lo, hi := a.visible(b, i)
 	q := a.q.row(b, h, i)
 	prob, out = make([]float64, a.k.l), make([]float64, a.k.l)
-	top, seen := math.Inf(-1), false
+	top, seen, sum := math.Inf(-1), false, 0.0
+	if a.sink != nil {
+		top, seen = a.sink[h], true
+	}
 	for j := range a.k.l {
 		s := 0.0
 		for d, x := range a.k.row(b, h/(a.q.h/a.k.h), j) {
@@ -209,7 +217,9 @@ func (a *attention) scores(b, h, i int64) (prob, out []float64) {
 			top, seen = math.Max(top, s), true
 		}
 	}
-	sum := 0.0
+	if a.sink != nil {
+		sum = math.Exp(a.sink[h] - top)
+	}
 	for j, s := range prob {
 		prob[j] = 0
 		if seen {
