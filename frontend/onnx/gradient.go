@@ -49,8 +49,7 @@ func gradient(c *nodeCtx) error {
 	for _, op := range ops {
 		t.replay(op)
 	}
-	one := ir.Attrs{"value": ir.DataOf(tensor.Of([]float32{1}, 1))}
-	t.grads[y] = t.one("CastLike", nil, t.one("ConstantOfShape", one, t.one("Shape", nil, t.now(y))), t.now(y))
+	t.grads[y] = t.filled(1, t.now(y))
 	for i := len(ops) - 1; i >= 0; i-- {
 		if err := t.back(ops[i]); err != nil {
 			return err
@@ -61,16 +60,20 @@ func gradient(c *nodeCtx) error {
 			continue
 		}
 		g := t.grads[v]
-		if g == nil {
-			g = t.one("Sub", nil, c.in[i], c.in[i]) // y does not depend on it
-			zero := ir.Attrs{"value": ir.DataOf(tensor.Of([]float32{0}, 1))}
-			g = t.one("CastLike", nil, t.one("ConstantOfShape", zero, t.one("Shape", nil, c.in[i])), g)
+		if g == nil { // y does not depend on it
+			g = t.filled(0, c.in[i])
 		}
 		if err := c.bind(i, t.one("Identity", nil, g)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// filled is a tensor like v, all x.
+func (t *tape) filled(x float32, v *ir.Value) *ir.Value {
+	value := ir.Attrs{"value": ir.DataOf(tensor.Of([]float32{x}, 1))}
+	return t.one("CastLike", nil, t.one("ConstantOfShape", value, t.one("Shape", nil, v)), v)
 }
 
 // between lists the ops on paths from the given values to y, in order.

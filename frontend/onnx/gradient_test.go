@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,6 +125,19 @@ func TestGradientElsewhere(t *testing.T) {
 	for i, want := range []float64{45, 2 * 5 * 3, 25} { // d(a*a*b) at a=5, b=3
 		require.Equal(t, want, tensor.View[float64](out[i].(*tensor.Tensor))[0])
 	}
+}
+
+// TestGradientFirst: nodes may be in any order; a value on which y does not depend has a gradient of 0.
+func TestGradientFirst(t *testing.T) {
+	m := gradModel(gradCase{[]int{1}, []int{2}, []*onnxpb.NodeProto{node("Mul", names("a", "a"), names("s")), node("Neg", names("s"), names("y"))}})
+	slices.Reverse(m.Graph.Node)
+	m.Graph.Output = outputs("y", "da", "db")
+	r, _, err := importModel(t, m, Options{})
+	require.NoError(t, err)
+	out, err := eval.Run(r, []hostop.Value{tensor.Of([]float64{3}, 1), tensor.Of([]float64{5, 7}, 2)}, eval.Options{})
+	require.NoError(t, err)
+	require.Equal(t, []float64{-6}, tensor.View[float64](out[1].(*tensor.Tensor)))
+	require.Equal(t, []float64{0, 0}, tensor.View[float64](out[2].(*tensor.Tensor)))
 }
 
 func TestGradientWithoutRule(t *testing.T) {

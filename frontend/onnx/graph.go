@@ -339,6 +339,9 @@ func (im *importer) usesOf(n *onnxpb.NodeProto) []string {
 		}
 	}
 	for _, a := range n.Attribute {
+		if a.GetName() == "y" && n.GetOpType() == "Gradient" { // which names values instead of taking them
+			out = append(out, string(a.S))
+		}
 		if a.G != nil {
 			out = append(out, im.freeNames(a.G)...)
 		}

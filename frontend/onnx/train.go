@@ -13,7 +13,7 @@ import (
 // f64 makes a scalar Const.
 func (c *nodeCtx) f64(x float64) *ir.Value { return c.constant(tensor.Of([]float64{x})) }
 
-// exact is an attribute as f32 held it, without the noise of its decimal form.
+// wide gives v in f64.
 func (c *nodeCtx) wide(v *ir.Value) *ir.Value { return c.one("Cast", ir.Attrs{"to": tensor.F64}, v) }
 
 // optimise calls step for each tensor with its operands: the tensor, its gradient and its states, of which there
