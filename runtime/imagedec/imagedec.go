@@ -23,7 +23,7 @@ type Image struct {
 const (
 	maxPixels = 1 << 28
 	// freePixels may be asked for by a file of any size; beyond, a byte of the file is good for so many at most.
-	freePixels, pixelsPerByte = 1 << 24, 1 << 13
+	freePixels, pixelsPerByte = 1 << 20, 1 << 13
 )
 
 // format is a decoder and how its files begin.

@@ -18,7 +18,12 @@ type j2k struct {
 	sop, eph       bool
 	tiles          map[int][]byte
 	size           int
+	packets        int // so far, of all tiles
+	precincts      int
 }
+
+// maxPackets bounds the packets, and the precincts, of an image.
+const maxPackets = 1 << 20
 
 // j2kComp is a component: its samples, and how it is coded.
 type j2kComp struct {
@@ -244,7 +249,7 @@ func (d *j2k) tile(tx, ty int, data []byte) {
 	all := make([][]*j2kRes, len(d.comps))
 	var packets []packet
 	for i := range d.comps {
-		all[i] = d.comps[i].resolutions(whole)
+		all[i] = d.resolutions(&d.comps[i], whole)
 		for r, res := range all[i] {
 			shift := d.comps[i].levels - r
 			for p := range res.across * res.down {
@@ -252,10 +257,11 @@ func (d *j2k) tile(tx, ty int, data []byte) {
 				for l := range d.layers {
 					packets = append(packets, packet{l, r, i, p, max(x, whole.x0), max(y, whole.y0)})
 				}
-				check(len(packets) <= 1<<20, "there are too many packets")
+				check(d.packets+len(packets) <= maxPackets, "there are too many packets")
 			}
 		}
 	}
+	d.packets += len(packets)
 	d.order(packets)
 	r := &packetReader{b: data}
 	for _, p := range packets {
@@ -302,7 +308,7 @@ func (d *j2k) order(p []packet) {
 }
 
 // resolutions lays out a component of a tile (annex B).
-func (c *j2kComp) resolutions(tile rect) []*j2kRes {
+func (d *j2k) resolutions(c *j2kComp, tile rect) []*j2kRes {
 	t := rect{ceilDiv(tile.x0, c.dx), ceilDiv(tile.y0, c.dy), ceilDiv(tile.x1, c.dx), ceilDiv(tile.y1, c.dy)}
 	up := func(v, n int) int { return (v + 1<<n - 1) >> n }
 	var all []*j2kRes
@@ -316,7 +322,8 @@ func (c *j2kComp) resolutions(tile rect) []*j2kRes {
 		if res.w() > 0 && res.h() > 0 {
 			res.across, res.down = up(res.x1, res.precW)-res.x0>>res.precW, up(res.y1, res.precH)-res.y0>>res.precH
 		}
-		check(res.across*res.down <= 1<<20, "there are too many precincts")
+		d.precincts += res.across * res.down
+		check(d.precincts <= maxPackets, "there are too many precincts")
 		kinds, half := []int{0}, 0
 		if r > 0 {
 			kinds, half, n = []int{1, 2, 3}, 1, n+1

@@ -15,8 +15,11 @@ type jpeg struct {
 	jfif        bool
 	adobe       int // transform of the Adobe marker, -1 without it
 	eobRun      int
-	seen        bool // a scan
+	scans       int
 }
+
+// maxScans bounds the work that a small file can ask for; encoders need a dozen.
+const maxScans = 256
 
 // jpegComp is a colour component.
 type jpegComp struct {
@@ -39,7 +42,7 @@ func decodeJPEG(b []byte) *Image {
 	d := &jpeg{bitReader: bitReader{b: b, pos: 2}, adobe: -1, size: len(b)}
 	for d.segment() {
 	}
-	check(d.seen, "there are no pixels")
+	check(d.scans > 0, "there are no pixels")
 	for _, c := range d.comps {
 		d.inverse(c)
 	}
@@ -246,7 +249,8 @@ func (d *jpeg) scan(s []byte) {
 		check(p.from <= p.to && p.to < 64 && (p.from > 0 || p.to == 0) && (p.from == 0 || n == 1) && p.low < 14, "a malformed scan")
 		block = func(c *jpegComp, b []int16) { d.refine(p, c, b) }
 	}
-	d.seen = true
+	d.scans++
+	check(d.scans <= maxScans, "more than %d scans", maxScans)
 	d.have, d.eobRun = 0, 0
 	for _, c := range comps {
 		c.dc = 0
@@ -260,6 +264,9 @@ func (d *jpeg) scan(s []byte) {
 			for _, c := range comps {
 				c.dc = 0
 			}
+		}
+		if d.pos >= len(d.b) && d.have == 0 {
+			return // as libjpeg, what is missing stays as it is
 		}
 		unit(i)
 	}

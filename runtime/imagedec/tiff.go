@@ -52,7 +52,7 @@ func decodeTIFF(b []byte) *Image {
 
 // directory reads the numbers of a directory.
 func (d *tiff) directory(off int) {
-	n := int(d.order.Uint16(d.b[off:]))
+	n, total := int(d.order.Uint16(d.b[off:])), 0
 	for i := range n {
 		e := d.b[off+2+12*i:][:12]
 		size := map[uint16]int{1: 1, 3: 2, 4: 4}[d.order.Uint16(e[2:])]
@@ -60,6 +60,8 @@ func (d *tiff) directory(off int) {
 		if size == 0 || count > len(d.b) {
 			continue // no whole numbers
 		}
+		total += count
+		check(total <= len(d.b), "the directory has more numbers than the file")
 		data := e[8:]
 		if count*size > 4 {
 			at := int(d.order.Uint32(e[8:]))

@@ -12,7 +12,7 @@ func decodeWebP(b []byte) *Image {
 		case "VP8 ":
 			return decodeVP8(body)
 		case "VP8L":
-			fail("lossless images are not supported")
+			return decodeVP8L(body)
 		}
 		p = p[min(len(p), 8+(n+1)&^1):]
 	}
