@@ -2,6 +2,7 @@ package imagedec
 
 import (
 	"bytes"
+	"hash/crc32"
 	"image"
 	"image/color"
 	stdpng "image/png"
@@ -59,6 +60,25 @@ func TestPNG(t *testing.T) {
 			for x := range 33 {
 				r, g, bl, _ := m.At(x, y).RGBA()
 				require.Equal(t, []byte{byte(r >> 8), byte(g >> 8), byte(bl >> 8)}, got.Pix[3*(y*33+x):][:3], "%T at %d, %d", m, x, y)
+			}
+		}
+	}
+}
+
+// TestReference holds the pixels against those of libjpeg-turbo and libwebp, as checksums.
+func TestReference(t *testing.T) {
+	for name, want := range map[string]uint32{
+		"h2v2-progressive.jpg": 0xa4929245, "h2v1-restarts.jpg": 0x70d22c05, "h1v2.jpg": 0x9bf75f70, "grey.jpg": 0x30fdcb34,
+		"lossy.webp": 0x8e05612b, "lossless.webp": 0x956deaf6, "palette.webp": 0x60072c33,
+	} {
+		b, err := os.ReadFile("../../testdata/images/" + name)
+		require.NoError(t, err)
+		m, err := Decode(b)
+		require.NoError(t, err, name)
+		require.Equal(t, want, crc32.ChecksumIEEE(m.Pix), name)
+		for n := range b { // cut off anywhere, it is an error or an image
+			if m, err := Decode(b[:n]); err == nil {
+				require.Len(t, m.Pix, 3*m.Width*m.Height)
 			}
 		}
 	}
