@@ -146,3 +146,9 @@ func TestInfoBenchHelp(t *testing.T) {
 	}
 	require.Equal(t, 20.0, r["iterations"])
 }
+
+func TestInnermost(t *testing.T) {
+	for typ, want := range map[string]tensor.DType{"seq<f32[2,3]>": tensor.F32, "map<string,f64[...]>": tensor.F64, "seq<map<i64,string[]>>": tensor.String, "opt<seq<i64[...]>>": tensor.I64, "seq<?>": tensor.Invalid} {
+		require.Equal(t, want, innermost(typ), typ)
+	}
+}

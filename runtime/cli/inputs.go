@@ -81,8 +81,18 @@ func (a *app) named(s string) int {
 	return -1
 }
 
+// innermost is the element type of the tensors in a container: f64 of "map<string,f64[2,3]>".
+func innermost(typ string) tensor.DType {
+	typ, _, _ = strings.Cut(typ, "[")
+	d, _ := tensor.ParseDType(typ[strings.LastIndexAny(typ, "<,")+1:])
+	return d
+}
+
 func (a *app) read(io *plan.IO, path string) (hostop.Value, error) {
 	want := tensorio.Want{DType: io.DType, Name: io.Name, Shape: []int64{}}
+	if io.Type != "" {
+		want.DType = innermost(io.Type)
+	}
 	switch {
 	case strings.HasPrefix(io.Type, "seq"):
 		want.Kind = tensorio.KindSeq
