@@ -113,15 +113,24 @@ func dropOutputSequence(c *nodeCtx) error {
 	return direct(c)
 }
 
-// floatP imports LpPool-1 and GlobalLpPool-1, whose p was a float.
+// floatP imports LpPool-1 and GlobalLpPool-1, whose p was a float. Where it is no integer, the sum of |x|^p is
+// that of the 1-norm.
 func floatP(c *nodeCtx) error {
-	if p, ok := c.attrs["p"].(float64); ok {
-		if p != math.Trunc(p) || math.Abs(p) > 1<<20 {
-			return unsupportedf("p is %g, want an integer", p)
-		}
-		c.attrs["p"] = int64(p)
+	p, ok := c.attrs["p"].(float64)
+	if !ok {
+		return direct(c)
 	}
-	return direct(c)
+	if !(p > 0) || p > 1<<20 {
+		return fmt.Errorf("p is %g, want more than 0 and at most %d", p, 1<<20)
+	}
+	if p == math.Trunc(p) {
+		c.attrs["p"] = int64(p)
+		return direct(c)
+	}
+	x := c.one("Abs", nil, c.in[0])
+	c.attrs["p"] = int64(1)
+	sum := c.one(c.row.ir, c.attrs, c.one("Pow", nil, x, c.scalar(p, x)))
+	return c.define1("Pow", nil, sum, c.scalar(1/p, sum))
 }
 
 // groupNorm18 imports GroupNormalization-18, which has a scale and a bias per group: they are repeated
