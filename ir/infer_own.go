@@ -163,3 +163,5 @@ func inferRequire(c *InferCtx, op *Op) error {
 	}
 	return nil
 }
+
+func inferSeed(c *InferCtx, op *Op) error { return c.set(op, tensor.I64, nil) }

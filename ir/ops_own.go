@@ -9,6 +9,7 @@ var opsOwn = []*OpInfo{
 	row("Require(X, condition) -> Y", "", OwnOp, inferRequire, "X; an error where the condition (one bool) does not hold"),
 	row("SquaredDistance(X, Y) -> Z", "", OwnOp, inferSquaredDistance, "squares of the distances of the rows of X [N,F] from the columns of Y [F,M], [N,M]"),
 	row("PairwiseCoupling(R) -> P", "classes:int", OwnOp, inferPairwiseCoupling, "probabilities of classes [N,C] from those of pairs of classes [N,C*(C-1)/2]"),
+	row("Seed() -> seed", "", Impure|OwnOp, inferSeed, "a random number of the run, i64: the key of the random ops that have no seed"),
 	row("Block(X) -> Y", "", OwnOp, inferBlock, "f32[N,C,H,W] to blocked"),
 	row("Unblock(X) -> Y", "channels:int", OwnOp, inferUnblock, "blocked to f32[N,channels,H,W]"),
 	row("BlockedConv(X, W, B?) -> Y", convAttrs+" channels:int plain_input:int", OwnOp, inferBlockedConv,

@@ -33,7 +33,7 @@ var allRules = sync.OnceValue(buildRules)
 // families are the tables of the op families, each in the file of its name.
 func families() []map[string]rule {
 	return []map[string]rule{
-		moveRules(), reduceRules(), indexRules(), selectRules(), quantRules(), storageRules(), treeRules(), mlRules(),
+		moveRules(), reduceRules(), indexRules(), selectRules(), randomRules(), quantRules(), storageRules(), treeRules(), mlRules(),
 		normRules(), windowRules(), recurrentRules(),
 		attentionRules(),
 		sampleRules(), controlRules(), signalRules(),

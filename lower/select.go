@@ -11,7 +11,8 @@ import (
 // selectRules are ops that compare positions or values along an axis.
 func selectRules() map[string]rule {
 	return map[string]rule{"ArgMax": lowerArg, "ArgMin": lowerArg, "OneHot": lowerOneHot, "CumSum": lowerCumulate, "CumProd": lowerCumulate, "TopK": lowerTopK, "Trilu": lowerTrilu, "EyeLike": lowerEyeLike,
-		"Einsum": lowerEinsum, "Det": lowerDet, "ms.Inverse": lowerInverse}
+		"Einsum": lowerEinsum, "Det": lowerDet, "ms.Inverse": lowerInverse,
+	}
 }
 
 // axisOr1 gives the size of an axis and the products of the dimensions before and after it; a scalar has one of size 1.

@@ -19,6 +19,7 @@ var ownFuncs = map[string]hostop.Func{
 	"SquaredDistance":          hostop.SquaredDistance,
 	"Regroup":                  hostop.Regroup,
 	"Require":                  hostop.Require,
+	"Seed":                     hostop.Seed,
 	"Unblock":                  hostop.Unblock,
 	"Unpack":                   hostop.Unpack,
 }

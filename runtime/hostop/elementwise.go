@@ -364,26 +364,3 @@ func SwiGLU(c *Call) error {
 	alpha := c.Attrs.Float("alpha", 1)
 	return arithmetic(c, arith{f: func(a, b float64) float64 { return a * sigmoid(alpha*a) * b }})
 }
-
-// Dropout in inference is the identity, with a mask of all true.
-func Dropout(c *Call) (err error) {
-	defer guard(&err)
-	x := c.in(0)
-	ratio := 0.5
-	if r := c.opt(1); r != nil {
-		ratio = scalarFloat(r, "ratio")
-	}
-	if t := c.opt(2); t != nil && scalarFloat(t, "training_mode") != 0 {
-		check(ratio == 0, "training mode drops elements at random, which is not supported")
-	}
-	out := []*tensor.Tensor{x}
-	if c.wants(1) {
-		mask := alloc(tensor.Bool, x.Shape...)
-		for i := range mask.Data {
-			mask.Data[i] = 1
-		}
-		out = append(out, mask)
-	}
-	c.give(out...)
-	return nil
-}
