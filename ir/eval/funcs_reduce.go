@@ -24,4 +24,5 @@ var reduceFuncs = map[string]hostop.Func{
 	"ReduceSumSquare": hostop.ReduceSumSquare,
 	"Softmax":         hostop.Softmax,
 	"TopK":            hostop.TopK,
+	"Unique":          hostop.Unique,
 }
