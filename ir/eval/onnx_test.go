@@ -25,6 +25,12 @@ import (
 var notChecked = map[string]string{
 	"test_training_dropout": random, "test_training_dropout_default": random,
 	"test_training_dropout_default_mask": random, "test_training_dropout_mask": random,
+	"test_bernoulli":                 random,
+	"test_bernoulli_double":          random,
+	"test_bernoulli_double_expanded": random,
+	"test_bernoulli_expanded":        random,
+	"test_bernoulli_seed":            random,
+	"test_bernoulli_seed_expanded":   random,
 }
 
 const random = "draws random numbers"
