@@ -2,6 +2,11 @@ package passes
 
 import "slices"
 
+// Expands reports whether a rule writes ops of this name as others, at every level of optimisation.
+func Expands(op string) bool {
+	return slices.ContainsFunc(expandRules, func(r *rule) bool { return slices.Contains(r.ops, op) })
+}
+
 // RuleInfo describes a rewrite rule for people.
 type RuleInfo struct {
 	Name    string

@@ -8,6 +8,7 @@ import (
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/eval"
 	"github.com/nnc-go/nnc/lower"
+	"github.com/nnc-go/nnc/passes"
 	"github.com/spf13/cobra"
 )
 
@@ -55,7 +56,7 @@ func domainName(d string) string {
 func runsAs(name string) string {
 	info := ir.OpByName(name)
 	switch {
-	case name == "" || lower.Compiled(name) || info != nil && info.Has(ir.View):
+	case name == "" || lower.Compiled(name) || passes.Expands(name) || info != nil && info.Has(ir.View):
 		return "compiled"
 	case eval.Lookup(name) != nil:
 		return "host"
