@@ -53,6 +53,10 @@ func lowerMatMulF32(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	}
 	as, bs := a.Type.Shape, b.Type.Shape
 	c.checkEqual(op, as[len(as)-1], bs[max(0, len(bs)-2)], "the inner dimensions")
+	if ir.Product(out.Type.Shape).Is(0) { // strides of nothing do not tell what is broadcast
+		_, err := c.define(out)
+		return err
+	}
 	if len(as) == 1 {
 		as = append([]ir.Dim{ir.Const(1)}, as...)
 	}

@@ -68,9 +68,7 @@ func windowOf(a Attrs, spatial, kernel []int64) window {
 // positions counts the places of a window of the given extent in a padded dimension.
 func positions(padded, extent, stride int64, ceil bool) int64 {
 	room := padded - extent
-	if room < 0 {
-		return 0
-	}
+	check(room >= 0, "the kernel spans %d elements of a dimension that has only %d with its padding", extent, padded)
 	if ceil {
 		room += stride - 1
 	}
