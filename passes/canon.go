@@ -16,7 +16,6 @@ var canonRules = []*rule{
 	{"nll-gather", []string{"NegativeLogLikelihoodLoss"}, "NLL(x, t, w) -> reduce(-x[n,t[n]] * w[t[n]]), masked where t is ignored", false, negLogLikelihood},
 	{"castlike", []string{"CastLike"}, "CastLike(x, y) -> Cast(x, to=type of y)", false, castLike},
 	{"same-pads", []string{"Conv", "MaxPool", "AveragePool", "LpPool"}, "f(x, auto_pad=SAME) -> f(x, pads), where the sizes or a stride of 1 give them", false, samePads},
-	{"sequence-map", []string{"SequenceMap"}, "SequenceMap(s, x...){body} -> Loop(length of s){body of SequenceAt(s, i), x...; SequenceInsert}", false, sequenceMap},
 	{"einsum-pairs", []string{"Einsum"}, "Einsum(a, b, c, ...) -> Einsum(Einsum(a, b), c, ...)", false, einsumPairs},
 	{"einsum-one", []string{"Einsum"}, "Einsum(a) -> Transpose(ReduceSum(a))", false, einsumOne},
 	{"einsum-two", []string{"Einsum"}, "Einsum(a, b) -> Transpose(MatMul(a', b')), or Mul where nothing is summed; operands summed and transposed first", false, einsumTwo},

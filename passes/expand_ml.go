@@ -20,6 +20,7 @@ var expandRules = []*rule{
 	{"ml-extractor", []string{"ml.ArrayFeatureExtractor"}, "ArrayFeatureExtractor(x, i) -> Gather(x, i) along the last axis", false, mlExtractor},
 	{"ml-labels", []string{"ml.TreeEnsembleClassifier"}, "string labels -> Gather(labels, number of the class)", false, mlLabels},
 	{"ml-post", []string{"ml.TreeEnsembleRegressor", "ml.TreeEnsembleClassifier", "ml.TreeEnsemble"}, "post_transform -> arithmetic on the scores", false, mlPost},
+	{"sequence-map", []string{"SequenceMap"}, "SequenceMap(s, x...){body} -> Loop(length of s){body of SequenceAt(s, i), x...; SequenceInsert}", false, sequenceMap},
 	{"ml-linear-regressor", []string{"ml.LinearRegressor"}, "LinearRegressor(x) -> post(Gemm(x, w, b))", false, mlLinearRegressor},
 	{"ml-linear-classifier", []string{"ml.LinearClassifier"}, "LinearClassifier(x) -> Gather(labels, ArgMax(s)), post(s), s = Gemm(x, w, b)", false, mlLinearClassifier},
 	{"ml-svm-regressor", []string{"ml.SVMRegressor"}, "SVMRegressor(x) -> Gemm(kernel(x, v), c, rho)", false, mlSVMRegressor},
