@@ -424,9 +424,9 @@ func (c *Ctx) learnTile(op *ir.Op, repeats []ir.Dim) error {
 		for i, n := range x.Type.Shape {
 			p := k.param(v, int64(i))
 			faults = k.Add(faults, k.ifNeg(p, k.Int(1), k.Int(0)))
-			// Within bounds that leave their product within 63 bits; the limit on memory does the rest.
-			p = k.MaxIdx(k.MinIdx(p, k.Int(1<<31)), k.Int(0))
-			rep, size = append(rep, p), append(size, k.Mul(p, k.MinIdx(k.Dim(n), k.Int(1<<31))))
+			// Within bounds that leave the product within 63 bits; the limit on memory does the rest.
+			p = k.MaxIdx(k.MinIdx(p, k.Div(k.Int(1<<62), k.MaxIdx(k.Dim(n), k.Int(1)))), k.Int(0))
+			rep, size = append(rep, p), append(size, k.Mul(p, k.Dim(n)))
 		}
 		return slices.Concat(rep, size), faults
 	}})
