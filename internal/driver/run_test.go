@@ -264,3 +264,32 @@ graph (%x: f32[N,2], %c: bool[]) -> (%z) {
 	assert.NoError(t, run(1, true))
 	assert.ErrorContains(t, run(3, false), `If "squeeze"`)
 }
+
+// TestDefaultIsNotFolded: an input with a default value stays an input of the optimised program, also where
+// all that depends on it could be computed beforehand.
+func TestDefaultIsNotFolded(t *testing.T) {
+	if _, err := llvm.New(); err != nil {
+		t.Skip(err)
+	}
+	m, err := ir.Parse(`module "m"
+graph (%x: f32[2], %w: f32[2]) -> (%y) {
+  %e = Neg(%w)
+  %y = Add(%x, %e)
+}`)
+	require.NoError(t, err)
+	m.Defaults["w"] = ir.DataOf(tensor.Of([]float32{1, 2}, 2))
+	c, err := CompileModule(context.Background(), m, Options{CPU: "native"})
+	require.NoError(t, err)
+	defer c.Close()
+	l, err := c.Load(context.Background(), exec.Options{})
+	require.NoError(t, err)
+	defer l.Close()
+	for _, r := range []struct {
+		w    hostop.Value
+		want []float32
+	}{{nil, []float32{9, 18}}, {tensor.Of([]float32{5, 5}, 2), []float32{5, 15}}, {nil, []float32{9, 18}}} {
+		out := make([]hostop.Value, 1)
+		require.NoError(t, l.Run(context.Background(), []hostop.Value{tensor.Of([]float32{10, 20}, 2), r.w}, out))
+		assert.Equal(t, r.want, tensor.View[float32](out[0].(*tensor.Tensor)))
+	}
+}

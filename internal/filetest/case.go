@@ -28,7 +28,7 @@ type testCase struct {
 	noHost   bool
 	seed     uint64
 	ulp, tol float64
-	wantErr  string
+	wantErr  []string       // what the error contains; none where there must be no error
 	got      []hostop.Value // the evaluator's answer, of the last run
 }
 
@@ -48,7 +48,7 @@ var directives = map[string]func(c *testCase, rest string) error{
 	"signs":    func(c *testCase, _ string) error { c.signs = true; return nil },
 	"optimize": func(c *testCase, _ string) error { c.optimize = true; return nil },
 	"compiled": func(c *testCase, _ string) error { c.noHost = true; return nil },
-	"error":    func(c *testCase, rest string) error { c.wantErr = rest; return nil },
+	"error":    func(c *testCase, rest string) error { c.wantErr = append(c.wantErr, rest); return nil },
 	"seed": func(c *testCase, rest string) (err error) {
 		c.seed, err = strconv.ParseUint(rest, 10, 64)
 		return err
@@ -83,7 +83,7 @@ func parseCase(text string) (*testCase, error) {
 	if c.module, err = ir.Parse(text); err != nil {
 		return nil, err
 	}
-	if _, err = ir.Infer(c.module); err != nil && c.wantErr == "" {
+	if _, err = ir.Infer(c.module); err != nil && c.wantErr == nil {
 		return nil, err
 	}
 	return c, c.checkNames()
