@@ -210,6 +210,9 @@ const anyRank = 1 << 20
 // normAxis makes an axis non-negative.
 func normAxis(op *Op, axis int64, rank int) (int, error) {
 	if axis < -int64(rank) || axis >= int64(rank) {
+		if rank == 0 {
+			return 0, op.Errorf("axis %d of a scalar, which has none: want rank at least 1", axis)
+		}
 		return 0, op.Errorf("axis %d is out of range for rank %d, want %d to %d", axis, rank, -rank, rank-1)
 	}
 	if axis < 0 {

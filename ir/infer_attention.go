@@ -42,6 +42,14 @@ func inferAttention(c *InferCtx, op *Op) error {
 	if err := checkAttention(op, hq, hk, hv, dq, dk); err != nil {
 		return err
 	}
+	if _, err := unify(op, "the length of K and V", lk, lv); err != nil {
+		return err
+	}
+	if m := op.Operand(3); m != nil && m.Type.Ranked && len(m.Type.Shape) > 1 {
+		if d := m.Type.Shape[len(m.Type.Shape)-2]; d.IsConst() && !d.Is(1) && lq.IsConst() && !d.Equal(lq) {
+			return op.Errorf("attn_mask %q is %v, want 1 or %v rows, one for each of Q", m.Name, m.Type, lq)
+		}
+	}
 	if len(shapeOf(op, 0)) == 4 {
 		c.Set(op, 0, d, []Dim{b, hq, lq, dv})
 	} else {

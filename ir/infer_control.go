@@ -240,6 +240,9 @@ func inferLoop(c *InferCtx, op *Op) error {
 	if err := w.settle(); err != nil {
 		return err
 	}
+	if t := r.Results[0].Type; t.Kind != KindTensor || t.DType != tensor.Bool && t.DType != tensor.Invalid || t.Ranked && len(t.Shape) > 1 {
+		return op.Errorf("the condition that the body gives is %v, want a bool", t)
+	}
 	for i, p := range w.params {
 		t := w.result(p)
 		if v := op.Result(i); v != nil && t.Kind == KindOptional && t.Elem != nil && v.Type.Kind == t.Elem.Kind && w.out[i].Type.Kind == v.Type.Kind && !v.Type.Untyped() {

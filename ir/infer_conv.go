@@ -347,6 +347,9 @@ func inferCol2Im(c *InferCtx, op *Op) error {
 		}
 		batch = t.Shape[0]
 		if p := Product(block); exact && !p.Is(0) {
+			if p.IsConst() && t.Shape[1].IsConst() && t.Shape[1].Value()%p.Value() != 0 {
+				return op.Errorf("operand %q is %v, want channels of blocks of %v elements", op.Operands[0].Name, t, p)
+			}
 			channels = t.Shape[1].Div(p)
 		}
 	}

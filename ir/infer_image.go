@@ -75,7 +75,7 @@ func (c *InferCtx) resizeSizes(op *Op, in []Dim, axes []int) ([]Dim, error) {
 	case !ok:
 		return c.FreshShape(len(axes)), nil
 	case len(sizes) != len(axes):
-		return nil, op.Errorf("%d sizes for %d axes", len(sizes), len(axes))
+		return nil, op.Errorf("%d sizes, want %d, one for each axis", len(sizes), len(axes))
 	}
 	policy := op.Attrs.Str("keep_aspect_ratio_policy", "stretch")
 	if policy == "stretch" || !exact {
@@ -111,7 +111,7 @@ func (c *InferCtx) resizeScales(op *Op, in []Dim, axes []int) ([]Dim, error) {
 		return c.FreshShape(len(axes)), nil
 	}
 	if len(scales) != len(axes) {
-		return nil, op.Errorf("%d scales for %d axes", len(scales), len(axes))
+		return nil, op.Errorf("%d scales, want %d, one for each axis", len(scales), len(axes))
 	}
 	crop := op.Attrs.Str("coordinate_transformation_mode", "") == "tf_crop_and_resize"
 	var roi []float64
@@ -182,6 +182,17 @@ func inferAffineGrid(c *InferCtx, op *Op) error {
 	}
 	if len(size) < 4 || len(size) > 5 {
 		return op.Errorf("size has %d numbers, want 4 or 5", len(size))
+	}
+	if n := int64(len(size) - 2); op.Operands[0].Type.Ranked {
+		if err := wantRank(op, 0, 3, 3); err != nil {
+			return err
+		}
+		t := shapeOf(op, 0)
+		_, err1 := unify(op, "the number of rows of theta and of spatial dimensions", t[1], Const(n))
+		_, err2 := unify(op, "the number of columns of theta and of spatial dimensions and one", t[2], Const(n+1))
+		if err := firstErr(err1, err2); err != nil {
+			return err
+		}
 	}
 	shape := append([]Dim{size[0]}, size[2:]...)
 	shape = append(shape, Const(int64(len(size)-2)))

@@ -1,6 +1,7 @@
 package ir
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -35,12 +36,117 @@ func inferGather(c *InferCtx, op *Op) error {
 }
 
 func inferGatherElements(c *InferCtx, op *Op) error {
-	if t := op.Operands[1].Type; t.Ranked && op.Operands[0].Type.Ranked {
-		if err := wantRank(op, 0, len(t.Shape), len(t.Shape)); err != nil {
+	if t := op.Operands[0].Type; t.Ranked && op.Operands[1].Type.Ranked {
+		if err := wantRank(op, 1, len(t.Shape), len(t.Shape)); err != nil {
+			return err
+		}
+		if err := withinData(op); err != nil {
 			return err
 		}
 	}
 	return c.like(op, 1, dtypeOf(op, 0))
+}
+
+// withinData wants the indices of GatherElements and ScatterElements to be no larger than the data, but along
+// the axis.
+func withinData(op *Op) error {
+	data, ix := op.Operands[0].Type, op.Operands[1].Type
+	axis, err := normAxis(op, op.Attrs.Int("axis", 0), len(data.Shape))
+	if err != nil {
+		return err
+	}
+	for i, n := range ix.Shape {
+		m := data.Shape[i]
+		switch {
+		case i == axis || n.Equal(m) || lessEq(n, m):
+		case n.IsConst() && m.IsConst():
+			return op.Errorf("indices %v are larger than the data %v in dimension %d, want at most %v", ix, data, i, m)
+		default:
+			op.relations = append(op.relations, Relation{"the larger of a dimension of indices and data, and that of the data", n.Max(m), m})
+		}
+	}
+	return nil
+}
+
+func inferScatterElements(c *InferCtx, op *Op) error {
+	if t := op.Operands[0].Type; t.Ranked && op.Operands[1].Type.Ranked {
+		if err := wantRank(op, 1, len(t.Shape), len(t.Shape)); err != nil {
+			return err
+		}
+		if err := withinData(op); err != nil {
+			return err
+		}
+	}
+	return inferSame(c, op)
+}
+
+// inferTensorScatter: the update is a cache that may be shorter along the axis.
+func inferTensorScatter(c *InferCtx, op *Op) error {
+	if anyUnranked(op, 0, 1) {
+		return inferSame(c, op)
+	}
+	cache, update := shapeOf(op, 0), shapeOf(op, 1)
+	axis, err := normAxis(op, op.Attrs.Int("axis", -2), len(cache))
+	if err != nil {
+		return err
+	}
+	if err := wantRank(op, 1, len(cache), len(cache)); err != nil {
+		return err
+	}
+	for i, n := range update {
+		if i == axis && n.IsConst() && cache[i].IsConst() && n.Value() > cache[i].Value() {
+			return op.Errorf("the update is %v, longer than the cache %v along axis %d", op.Operands[1].Type, op.Operands[0].Type, axis)
+		}
+		if i == axis {
+			continue
+		}
+		if _, err := unify(op, fmt.Sprintf("dimension %d of cache and update", i), cache[i], n); err != nil {
+			return err
+		}
+	}
+	return inferSame(c, op)
+}
+
+func inferScatterND(c *InferCtx, op *Op) error {
+	if anyUnranked(op, 0, 1, 2) {
+		return inferSame(c, op)
+	}
+	if err := wantRank(op, 1, 1, anyRank); err != nil {
+		return err
+	}
+	data, ix := op.Operands[0].Type, op.Operands[1].Type
+	last := len(ix.Shape) - 1
+	if n := ix.Shape[last]; !n.IsConst() {
+		return inferSame(c, op)
+	}
+	n := ix.Shape[last].c
+	if n < 1 || n > int64(len(data.Shape)) {
+		return op.Errorf("%v indexed by tuples of %v, want 1 to %d numbers in each", data, ix, len(data.Shape))
+	}
+	want := slices.Concat(ix.Shape[:last], data.Shape[n:])
+	if err := wantRank(op, 2, len(want), len(want)); err != nil {
+		return err
+	}
+	for i, d := range shapeOf(op, 2) {
+		if _, err := unify(op, fmt.Sprintf("dimension %d of updates %s and of what the indices select, %s,", i, shapeString(shapeOf(op, 2)), shapeString(want)), d, want[i]); err != nil {
+			return err
+		}
+	}
+	return inferSame(c, op)
+}
+
+// inferReverseSequence: one length for each sequence.
+func inferReverseSequence(c *InferCtx, op *Op) error {
+	batch, time := op.Attrs.Int("batch_axis", 1), op.Attrs.Int("time_axis", 0)
+	if batch == time {
+		return op.Errorf("batch_axis and time_axis are both %d, want 0 and 1", batch)
+	}
+	if !anyUnranked(op, 0, 1) {
+		if _, err := unify(op, "the size of the batch and the number of lengths", shapeOf(op, 0)[batch], shapeOf(op, 1)[0]); err != nil {
+			return err
+		}
+	}
+	return inferSame(c, op)
 }
 
 func inferGatherND(c *InferCtx, op *Op) error {
@@ -54,8 +160,13 @@ func inferGatherND(c *InferCtx, op *Op) error {
 	b := op.Attrs.Int("batch_dims", 0)
 	last := len(ix.Shape) - 1
 	n := ix.Shape[last].c
-	if b < 0 || b > int64(last) || n < 0 || n > int64(len(t.Shape)) || b+n > int64(len(t.Shape)) {
-		return op.Errorf("%v indexed by tuples of %v after %d batch dimensions", t, ix, b)
+	if b < 0 || b > int64(last) || n < 1 || n > int64(len(t.Shape)) || b+n > int64(len(t.Shape)) {
+		return op.Errorf("%v indexed by tuples of %v after %d batch dimensions, want at least 1 and at most as many numbers in each as dimensions are left", t, ix, b)
+	}
+	for i := range b {
+		if _, err := unify(op, "a batch dimension of data and indices", t.Shape[i], ix.Shape[i]); err != nil {
+			return err
+		}
 	}
 	return c.set(op, t.DType, slices.Concat(ix.Shape[:last], t.Shape[b+n:]))
 }
@@ -155,7 +266,7 @@ func inferSlice(c *InferCtx, op *Op) error {
 	shape := slices.Clone(t.Shape)
 	for i, a := range axes {
 		if known && steps[i] == 0 {
-			return op.Errorf("step 0 on axis %d", a)
+			return op.Errorf("step 0 on axis %d, want another number", a)
 		}
 		n, ok := Dim{}, false
 		if known {

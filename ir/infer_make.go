@@ -33,13 +33,20 @@ func inferConstantOfShape(c *InferCtx, op *Op) error {
 }
 
 func inferEyeLike(c *InferCtx, op *Op) error {
-	return c.like(op, 0, op.Attrs.DType("dtype", dtypeOf(op, 0)))
+	d := op.Attrs.DType("dtype", dtypeOf(op, 0))
+	if d == tensor.String {
+		return op.Errorf("dtype is %v, want numbers or bool", d)
+	}
+	return c.like(op, 0, d)
 }
 
 func inferRange(c *InferCtx, op *Op) error {
 	d, err := sameDType(op, 0)
 	if err != nil {
 		return err
+	}
+	if delta, ok := c.Ints(op.Operand(2)); ok && len(delta) == 1 && delta[0] == 0 {
+		return op.Errorf("delta is 0, want another number")
 	}
 	n, ok := c.rangeLen(op)
 	if !ok {

@@ -36,7 +36,8 @@ func inferTreeRegressor(c *InferCtx, op *Op) error {
 }
 
 func inferLinearRegressor(c *InferCtx, op *Op) error {
-	return c.regressor(op, op.Attrs.Int("targets", 1))
+	n := op.Attrs.Int("targets", 1)
+	return firstErr(wantList(op, "coefficients", n), c.regressor(op, n))
 }
 
 // classifier types the labels [N] and scores [N, classes]; ints and strs name the attributes of labels.
@@ -95,7 +96,14 @@ func inferTreeEnsemble(c *InferCtx, op *Op) error {
 	return firstErr(noNegative(op, shape), c.set(op, dtypeOf(op, 0), shape))
 }
 
-func inferSVMRegressor(c *InferCtx, op *Op) error { return c.regressor(op, 1) }
+func inferSVMRegressor(c *InferCtx, op *Op) error {
+	if n := op.Attrs.Int("n_supports", 0); n > 0 {
+		if err := wantList(op, "support_vectors", n); err != nil {
+			return err
+		}
+	}
+	return c.regressor(op, 1)
+}
 
 func inferSVMClassifier(c *InferCtx, op *Op) error {
 	if err := c.classifier(op, "classlabels_ints", "classlabels_strings", 0); err != nil {

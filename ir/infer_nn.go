@@ -180,6 +180,42 @@ func inferBatchNorm(c *InferCtx, op *Op) error {
 	return nil
 }
 
+// inferGroupNorm: the groups have the same number of channels.
+func inferGroupNorm(c *InferCtx, op *Op) error {
+	n := op.Attrs.Int("num_groups", 1)
+	if t := op.Operands[0].Type; t.Ranked && t.Shape[1].IsConst() && t.Shape[1].Value()%n != 0 {
+		return op.Errorf("operand %q is %v, want channels that make %d groups", op.Operands[0].Name, t, n)
+	}
+	return inferSame(c, op)
+}
+
+func inferMVN(c *InferCtx, op *Op) error {
+	if t := op.Operands[0].Type; t.Ranked {
+		if _, err := normAxes(op, op.Attrs.Ints("axes", []int64{0, 2, 3}), len(t.Shape)); err != nil {
+			return err
+		}
+	}
+	return inferSame(c, op)
+}
+
+// broadcastsTo wants operand i to broadcast to a shape without making it larger.
+func broadcastsTo(op *Op, i int, shape []Dim) error {
+	v := op.Operand(i)
+	if v == nil || !v.Type.Ranked {
+		return nil
+	}
+	if err := wantRank(op, i, 0, len(shape)); err != nil {
+		return err
+	}
+	off := len(shape) - len(v.Type.Shape)
+	for j, d := range v.Type.Shape {
+		if d.IsConst() && !d.Is(1) && shape[off+j].IsConst() && !d.Equal(shape[off+j]) {
+			return op.Errorf("operand %d %q is %v, want what broadcasts to %s", i, v.Name, v.Type, shapeString(shape))
+		}
+	}
+	return nil
+}
+
 func inferLayerNorm(c *InferCtx, op *Op) error {
 	t := op.Operands[0].Type
 	stash := tensor.DType(op.Attrs.Int("stash_type", int64(tensor.F32)))
@@ -188,6 +224,12 @@ func inferLayerNorm(c *InferCtx, op *Op) error {
 	}
 	axis, err := normAxis(op, op.Attrs.Int("axis", -1), len(t.Shape))
 	if err != nil {
+		return err
+	}
+	if !isArithFloat(stash) {
+		return op.Errorf("stash_type is %v, want a float type", stash)
+	}
+	if err := firstErr(broadcastsTo(op, 1, t.Shape), broadcastsTo(op, 2, t.Shape)); err != nil {
 		return err
 	}
 	c.Set(op, 0, t.DType, t.Shape)

@@ -1,5 +1,7 @@
 package ir
 
+import "fmt"
+
 func inferRNN(c *InferCtx, op *Op) error {
 	d := dtypeOf(op, 0)
 	if anyUnranked(op, 0) {
@@ -17,6 +19,14 @@ func inferRNN(c *InferCtx, op *Op) error {
 	if layout == 1 {
 		seq, batch = batch, seq
 	}
+	if lens := op.Operand(4); lens != nil && lens.Type.Ranked {
+		if err := wantRank(op, 4, 1, 1); err != nil {
+			return err
+		}
+		if _, err := unify(op, "the size of the batch and the number of sequence_lens", batch, lens.Type.Shape[0]); err != nil {
+			return err
+		}
+	}
 	dirs := Const(1)
 	if op.Attrs.Str("direction", "forward") == "bidirectional" {
 		dirs = Const(2)
@@ -24,6 +34,19 @@ func inferRNN(c *InferCtx, op *Op) error {
 	hidden, err := c.hiddenSize(op, dirs)
 	if err != nil {
 		return err
+	}
+	state := []Dim{dirs, batch}
+	if layout == 1 {
+		state = []Dim{batch, dirs}
+	}
+	for i := 5; i <= 6; i++ { // initial_h, initial_c
+		if v := op.Operand(i); v != nil && v.Type.Ranked {
+			for j, want := range state {
+				if _, err := unify(op, fmt.Sprintf("dimension %d of the initial state %q", j, v.Name), v.Type.Shape[j], want); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	all, last := []Dim{seq, dirs, batch, hidden}, []Dim{dirs, batch, hidden}
 	if layout == 1 {

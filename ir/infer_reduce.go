@@ -100,7 +100,7 @@ func inferTopK(c *InferCtx, op *Op) error {
 		k = e[0]
 	}
 	if d := t.Shape[axis]; k.IsConst() && (k.c < 0 || d.IsConst() && k.c > d.c) {
-		return op.Errorf("K is %v for a dimension of %v", k, d)
+		return op.Errorf("K is %v, want 0 to %v, the size of axis %d", k, d, axis)
 	}
 	shape := slices.Clone(t.Shape)
 	shape[axis] = k
@@ -161,4 +161,14 @@ func inferCompress(c *InferCtx, op *Op) error {
 	shape := slices.Clone(t.Shape)
 	shape[axis] = c.Fresh()
 	return c.set(op, t.DType, shape)
+}
+
+// inferCumulative: the axis is an operand.
+func inferCumulative(c *InferCtx, op *Op) error {
+	if axis, ok := c.Ints(op.Operand(1)); ok && len(axis) == 1 && !anyUnranked(op, 0) {
+		if _, err := normAxis(op, axis[0], len(shapeOf(op, 0))); err != nil {
+			return err
+		}
+	}
+	return inferSame(c, op)
 }

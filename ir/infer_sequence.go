@@ -139,7 +139,13 @@ func inferSplitToSequence(c *InferCtx, op *Op) error {
 		return err
 	}
 	shape := slices.Clone(t.Shape)
-	switch e, ok := c.Elems(op.Operand(1)); {
+	e, ok := c.Elems(op.Operand(1))
+	if split := op.Operand(1); ok && split.Type.Ranked {
+		if err := wantParts(op, e, len(split.Type.Shape) == 0, t.Shape[axis]); err != nil {
+			return err
+		}
+	}
+	switch {
 	case op.Operand(1) == nil && op.Attrs.Int("keepdims", 1) == 0:
 		shape = slices.Delete(shape, axis, axis+1)
 	case op.Operand(1) == nil:

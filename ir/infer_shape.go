@@ -423,7 +423,7 @@ func (c *InferCtx) splitSizes(op *Op, d Dim) ([]Dim, error) {
 		case !ok:
 			return c.FreshShape(n), nil
 		case len(sizes) != n:
-			return nil, op.Errorf("%d split sizes for %d results", len(sizes), n)
+			return nil, op.Errorf("%d split sizes, want %d, one for each result", len(sizes), n)
 		case exact:
 			sum := Dim{}
 			for _, s := range sizes {
@@ -466,6 +466,13 @@ func inferPad(c *InferCtx, op *Op) error {
 	shape := slices.Clone(t.Shape)
 	for i, a := range axes {
 		if known {
+			if n := shape[a]; op.Attrs.Str("mode", "constant") == "reflect" && n.IsConst() {
+				for _, p := range []Dim{pads[i], pads[i+len(axes)]} {
+					if p.IsConst() && p.Value() > 0 && p.Value() >= n.Value() {
+						return op.Errorf("pads %s reflect %v along axis %d, want less than its %v", shapeString(pads), p, a, n)
+					}
+				}
+			}
 			shape[a] = shape[a].Add(pads[i]).Add(pads[i+len(axes)])
 		} else {
 			shape[a] = c.Fresh()
@@ -515,7 +522,7 @@ func inferCenterCropPad(c *InferCtx, op *Op) error {
 		return err
 	}
 	if ok && len(target) != len(axes) {
-		return op.Errorf("shape %s for %d axes", shapeString(target), len(axes))
+		return op.Errorf("shape %s, want %d sizes, one for each axis", shapeString(target), len(axes))
 	}
 	for i, a := range axes {
 		if ok {

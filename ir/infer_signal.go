@@ -1,6 +1,7 @@
 package ir
 
 import (
+	"regexp"
 	"slices"
 
 	"github.com/nnc-go/nnc/runtime/tensor"
@@ -67,11 +68,19 @@ func inferSTFT(c *InferCtx, op *Op) error {
 		if err := wantRank(op, 0, 2, 3); err != nil {
 			return err
 		}
+		if len(t.Shape) == 3 && t.Shape[2].IsConst() && !t.Shape[2].Is(1) && !t.Shape[2].Is(2) {
+			return op.Errorf("the last dimension of %v holds real or real and imaginary parts: want 1 or 2", t)
+		}
 	}
 	var length Dim
 	switch w := op.Operand(2); {
 	case op.Operand(3) != nil:
 		length = c.scalar(op.Operand(3))
+		if w != nil && w.Type.Ranked && len(w.Type.Shape) == 1 {
+			if _, err := unify(op, "frame_length and the length of the window", length, w.Type.Shape[0]); err != nil {
+				return err
+			}
+		}
 	case w != nil && w.Type.Ranked && len(w.Type.Shape) == 1:
 		length = w.Type.Shape[0]
 	case w == nil && t.Ranked:
@@ -126,6 +135,13 @@ func inferMultinomial(c *InferCtx, op *Op) error {
 	}
 	shape := []Dim{batch, Const(op.Attrs.Int("sample_size", 1))}
 	return firstErr(noNegative(op, shape), c.set(op, op.Attrs.DType("dtype", tensor.I32), shape))
+}
+
+func inferRegex(c *InferCtx, op *Op) error {
+	if _, err := regexp.Compile(op.Attrs.Str("pattern", "")); err != nil {
+		return op.Errorf("pattern: %w", err)
+	}
+	return inferPredicate(c, op)
 }
 
 func inferStringNormalizer(c *InferCtx, op *Op) error {

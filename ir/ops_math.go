@@ -19,7 +19,7 @@ var opsMath = []*OpInfo{
 	row("Erf(input) -> output", "", Elementwise, onNumbers(inferSame), "error function"),
 	row("Exp(input) -> output", "", Elementwise, onFloats(inferSame), "e to the power x"),
 	row("Floor(X) -> Y", "", Elementwise, onFloats(inferSame), "greatest integer not above"),
-	row("Gelu(X) -> Y", "approximate:string", Elementwise, onFloats(inferSame), "x * Phi(x), by erf or (approximate tanh) by tanh"),
+	row("Gelu(X) -> Y", "approximate:string", Elementwise, onFloats(formed("", "approximate=none|tanh", inferSame)), "x * Phi(x), by erf or (approximate tanh) by tanh"),
 	row("HardSigmoid(X) -> Y", "alpha:float beta:float", Elementwise, onFloats(inferSame), "max(0, min(1, alpha*x + beta))"),
 	row("HardSwish(X) -> Y", "", Elementwise, onFloats(inferSame), "x * max(0, min(1, x/6 + 1/2))"),
 	row("IsInf(X) -> Y", "detect_negative:int detect_positive:int", Elementwise, inferPredicate, "whether x is infinite"),

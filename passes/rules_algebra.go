@@ -8,7 +8,7 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// algebraRules are strength reductions. SEMANTICS.md keeps IEEE results, so that a rule that is not
+// algebraRules are strength reductions. docs/semantics.md keeps IEEE results, so that a rule that is not
 // marked inexact gives the same bits for NaN, infinities and signed zeros too.
 var algebraRules = []*rule{
 	{"const-right", []string{"Add", "Mul", "And", "Or", "Xor", "Equal"}, "op(c, x) -> op(x, c)", false, constRight},

@@ -60,7 +60,7 @@ func (im *importer) node(s *scope, n *onnxpb.NodeProto) error {
 	}
 	c.row = findRow(im.rows[opKey{domain, n.GetOpType()}], opset)
 	if c.row == nil || c.row.fn == nil {
-		return im.skip(c, "")
+		return im.skip(c, whyNot(im.rows[opKey{domain, n.GetOpType()}], c.row))
 	}
 	if err := c.read(); err != nil {
 		return c.errorf("%w", err)

@@ -136,6 +136,17 @@ func findRow(versions []*row, opset int64) *row {
 	return best
 }
 
+// whyNot says in which opsets an operator is that has no row in another; found is what findRow gave there.
+func whyNot(versions []*row, found *row) string {
+	switch {
+	case len(versions) == 0:
+		return ""
+	case found == nil:
+		return fmt.Sprintf("the operator is there from opset %d on", versions[0].since)
+	}
+	return fmt.Sprintf("the operator is there up to opset %d", found.since-1)
+}
+
 // OpRow is a version of an operator that nnc imports: since which opset of its domain, and as what.
 type OpRow struct {
 	Domain, Op string

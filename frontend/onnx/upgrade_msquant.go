@@ -159,7 +159,7 @@ func gatherBlockQuantized(c *nodeCtx) error {
 	axes := [2]int64{take(c, "gather_axis", int64(0)), take(c, "quantize_axis", int64(1))}
 	for i, a := range axes {
 		if a < int64(-r) || a >= int64(r) {
-			return fmt.Errorf("axis %d is out of range for rank %d", a, r)
+			return fmt.Errorf("axis %d is out of range for rank %d, want %d to %d", a, r, -r, r-1)
 		}
 		if a < 0 {
 			axes[i] += int64(r)

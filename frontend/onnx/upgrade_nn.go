@@ -15,7 +15,7 @@ func flattenedSoftmax(c *nodeCtx) error {
 	x := c.in[0]
 	r := rank(x)
 	if r >= 0 && (axis < int64(-r) || axis > int64(r)) {
-		return fmt.Errorf("axis %d is out of range for rank %d", axis, r)
+		return fmt.Errorf("axis %d is out of range for rank %d, want %d to %d", axis, r, -r, r)
 	}
 	if axis == -1 || r >= 0 && axis == int64(r-1) {
 		return c.define1(c.row.ir, nil, x) // the last axis is the default

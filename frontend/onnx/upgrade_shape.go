@@ -150,7 +150,7 @@ func tile1(c *nodeCtx) error {
 	}
 	axis := t.At(0)
 	if !(axis >= 0 && axis < float64(r)) {
-		return fmt.Errorf("axis %g is out of range for rank %d", axis, r)
+		return fmt.Errorf("axis %g is out of range for rank %d, want 0 to %d", axis, r, r-1)
 	}
 	one := c.ints(1)
 	parts := slices.Repeat([]*ir.Value{one}, r)

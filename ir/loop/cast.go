@@ -55,7 +55,7 @@ func (b *Builder) FromF32(x *Value, d tensor.DType) *Value {
 	return half(b.Or(r, sign))
 }
 
-// CastTo converts between element types by ONNX's Cast (see SEMANTICS: out of range or NaN gives the
+// CastTo converts between element types by ONNX's Cast (see docs/semantics.md: out of range or NaN gives the
 // minimum of i32 and i64; narrower integers go through i32 and u32 through i64, truncated). f16 and
 // bf16 are not among the types: their callers compute in f32.
 func (b *Builder) CastTo(x *Value, d tensor.DType) *Value {

@@ -72,7 +72,7 @@ func floatPutter(t *tensor.Tensor, saturate bool) func(i int64, x float64) {
 	return func(i int64, x float64) { put(i, floatToInt(t.DType, x)) }
 }
 
-// floatToInt casts as SEMANTICS.md has it: truncation; out of range and NaN give the minimum of i32 and
+// floatToInt casts as docs/semantics.md has it: truncation; out of range and NaN give the minimum of i32 and
 // i64, and narrower types go through i32.
 func floatToInt(d tensor.DType, x float64) int64 {
 	switch d {

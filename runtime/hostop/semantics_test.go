@@ -83,7 +83,7 @@ func check(t *testing.T, rows []row) {
 	}
 }
 
-// TestSemantics has a case for each row of SEMANTICS.md that concerns single ops.
+// TestSemantics has a case for each row of docs/semantics.md that concerns single ops.
 func TestSemantics(t *testing.T) {
 	i32min, i64min := int32(math.MinInt32), int64(math.MinInt64)
 	to := func(d tensor.DType) hostop.Attrs { return attrs("to", d) }

@@ -331,7 +331,7 @@ func IsInf(c *Call) error {
 	return predicate(c, func(x float64) bool { return pos && math.IsInf(x, 1) || neg && math.IsInf(x, -1) })
 }
 
-// Cast converts to the element type `to` by the rules of SEMANTICS.md.
+// Cast converts to the element type `to` by the rules of docs/semantics.md.
 func Cast(c *Call) (err error) {
 	defer guard(&err)
 	to := c.Attrs.DType("to", tensor.Invalid)
