@@ -7,6 +7,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nnc-go/nnc/frontend/onnx/onnxpb"
+	"github.com/nnc-go/nnc/ir/eval"
+	"github.com/nnc-go/nnc/runtime/hostop"
+	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
 // The rows of docs/semantics.md about files.
@@ -70,6 +73,28 @@ func TestDeclaredShapes(t *testing.T) {
 				require.Contains(t, rep.Warnings[i], w)
 			}
 		})
+	}
+}
+
+// TestSoftmaxByOpset: before opset 13 the dimensions from the axis on, by default all but the first, are one; later
+// the axis is a dimension, by default the last.
+func TestSoftmaxByOpset(t *testing.T) {
+	for _, c := range []struct {
+		opset int64
+		attrs []*onnxpb.AttributeProto
+		want  []float32
+	}{
+		{11, nil, []float32{0.25, 0.25, 0.25, 0.25}},
+		{11, []*onnxpb.AttributeProto{attrOf("axis", 2)}, []float32{0.5, 0.5, 0.5, 0.5}},
+		{11, []*onnxpb.AttributeProto{attrOf("axis", 0)}, []float32{0.25, 0.25, 0.25, 0.25}},
+		{13, nil, []float32{0.5, 0.5, 0.5, 0.5}},
+		{13, []*onnxpb.AttributeProto{attrOf("axis", 0)}, []float32{1, 1, 1, 1}},
+	} {
+		mod, _, err := importModel(t, model(c.opset, inputs(value("x", 1, 1, 2, 2)), nil, node("Softmax", names("x"), names("y"), c.attrs...)), Options{})
+		require.NoError(t, err)
+		out, err := eval.Run(mod, []hostop.Value{tensor.New(tensor.F32, 1, 2, 2)}, eval.Options{})
+		require.NoError(t, err)
+		require.Equal(t, c.want, tensor.View[float32](out[0].(*tensor.Tensor)), "opset %d, %v", c.opset, c.attrs)
 	}
 }
 
