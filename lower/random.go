@@ -23,6 +23,8 @@ type draws struct {
 	op        *ir.Op
 	ins, outs []*ir.Value
 	ns        float64 // per element, besides the generator
+	// numbers, if not nil, holds the random numbers: those of another generator.
+	numbers *ir.Value
 	// put computes and stores the elements from e on.
 	put func(k *K, e *loop.Value, lanes int, u1, u2 *loop.Value)
 }
@@ -30,11 +32,13 @@ type draws struct {
 func (c *Ctx) draw(d draws) error {
 	var key uint64
 	var seed *ir.Value // of the run, where the op has none
+	if d.numbers != nil {
+		d.ins = append(d.ins, d.numbers)
+	}
 	switch s := d.op.Attrs["seed"].(type) {
 	case float64:
 		key = hostop.FloatKey(s)
-	case int64:
-		key = uint64(s)
+	case int64: // of Dropout, which brings its numbers
 	default:
 		var err error
 		if seed, err = c.seedOfRun(d.op); err != nil {
@@ -56,6 +60,11 @@ func (c *Ctx) draw(d draws) error {
 				}
 				lo := k.MulDim(i, chunk)
 				k.vectorLoop(lo, k.MinIdx(k.Add(lo, k.Dim(chunk)), k.Dim(n)), k.Level.Lanes(4), func(e *loop.Value, lanes int) {
+					if d.numbers != nil {
+						u := k.Load(k.Buf(d.numbers), e, lanes)
+						d.put(k, e, lanes, u, u)
+						return
+					}
 					at := k.Bitcast(k.Add(k.Broadcast(e, lanes), k.steps(lanes)), loop.Vec(tensor.U64, lanes))
 					w := k.philox(k.Broadcast(k0, lanes), k.Broadcast(k1, lanes), at)
 					d.put(k, e, lanes, k.unitOf(w[0], w[1]), k.unitOf(w[2], w[3]))
@@ -184,7 +193,14 @@ func lowerDropout(c *Ctx, op *ir.Op) error {
 	if mask != nil {
 		outs = append(outs, mask)
 	}
-	return c.draw(draws{op: op, ins: ins, outs: outs, ns: 2, put: func(k *K, e *loop.Value, lanes int, u, _ *loop.Value) {
+	var numbers *ir.Value
+	if seed, ok := op.Attrs["seed"].(int64); ok {
+		var err error
+		if numbers, err = c.twisted(op, uint32(seed), ir.Product(x.Type.Shape)); err != nil {
+			return err
+		}
+	}
+	return c.draw(draws{op: op, ins: ins, outs: outs, ns: 2, numbers: numbers, put: func(k *K, e *loop.Value, lanes int, u, _ *loop.Value) {
 		f64 := loop.Scalar(tensor.F64)
 		r := k.Float(f64, 0.5)
 		if ratio != nil {

@@ -147,7 +147,8 @@ func Multinomial(c *Call) (err error) {
 }
 
 // Dropout in training mode sets elements to 0 with probability ratio and scales the others by 1/(1-ratio); its
-// mask says which stay. Else it is the identity, with a mask of all true.
+// mask says which stay. Else it is the identity, with a mask of all true. With a seed, the numbers are those of twister,
+// in the order of the elements.
 func Dropout(c *Call) (err error) {
 	defer guard(&err)
 	x := c.in(0)
@@ -159,7 +160,14 @@ func Dropout(c *Call) (err error) {
 	if t := c.opt(2); t != nil {
 		train = scalarFloat(t, "training_mode") != 0
 	}
+	var seeded *twister
+	if s, ok := c.Attrs["seed"].(int64); ok {
+		seeded = newTwister(uint32(s))
+	}
 	mask := random(c, tensor.Bool, x.Shape, func(_ int64, u, _ float64) float64 {
+		if seeded != nil {
+			u = seeded.float()
+		}
 		if train && u < ratio {
 			return 0
 		}
