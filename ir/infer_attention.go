@@ -26,8 +26,8 @@ func inferAttention(c *InferCtx, op *Op) error {
 		return c.unranked(op, d, dtypeOf(op, 1), dtypeOf(op, 2), d)
 	}
 	b, hq, lq, dq, err1 := c.headsOf(op, 0, "q_num_heads")
-	_, hk, lk, dk, err2 := c.headsOf(op, 1, "kv_num_heads")
-	_, hv, lv, dv, err3 := c.headsOf(op, 2, "kv_num_heads")
+	bk, hk, lk, dk, err2 := c.headsOf(op, 1, "kv_num_heads")
+	bv, hv, lv, dv, err3 := c.headsOf(op, 2, "kv_num_heads")
 	if err := firstErr(err1, err2, err3); err != nil {
 		return err
 	}
@@ -42,7 +42,10 @@ func inferAttention(c *InferCtx, op *Op) error {
 	if err := checkAttention(op, hq, hk, hv, dq, dk); err != nil {
 		return err
 	}
-	if _, err := unify(op, "the length of K and V", lk, lv); err != nil {
+	_, err1 = unify(op, "the batch of Q and K", b, bk)
+	_, err2 = unify(op, "the batch of Q and V", b, bv)
+	_, err3 = unify(op, "the length of K and V", lk, lv)
+	if err := firstErr(err1, err2, err3); err != nil {
 		return err
 	}
 	if m := op.Operand(3); m != nil && m.Type.Ranked && len(m.Type.Shape) > 1 {

@@ -174,9 +174,27 @@ func inferConv(c *InferCtx, op *Op) error {
 	return c.conv(op, 0, 1, bias, dtypeOf(op, 0))
 }
 
-func inferConvInteger(c *InferCtx, op *Op) error { return c.conv(op, 0, 1, -1, tensor.I32) }
+func inferConvInteger(c *InferCtx, op *Op) error {
+	return firstErr(onePer(op, 3, 1, 0), c.conv(op, 0, 1, -1, tensor.I32))
+}
 
-func inferQLinearConv(c *InferCtx, op *Op) error { return c.conv(op, 0, 3, 8, dtypeOf(op, 7)) }
+func inferQLinearConv(c *InferCtx, op *Op) error {
+	return firstErr(onePer(op, 4, 3, 0), onePer(op, 5, 3, 0), c.conv(op, 0, 3, 8, dtypeOf(op, 7)))
+}
+
+// onePer wants operand i, if it has one dimension, to have one element or one for each place along a dimension
+// of operand of, counted from its end where it is negative.
+func onePer(op *Op, i, of, dim int) error {
+	v, x := op.Operand(i), op.Operand(of)
+	if v == nil || !v.Type.Ranked || len(v.Type.Shape) != 1 || !x.Type.Ranked || len(x.Type.Shape) < 2 {
+		return nil
+	}
+	n, have := x.Type.Shape[(dim+len(x.Type.Shape))%len(x.Type.Shape)], v.Type.Shape[0]
+	if have.IsConst() && !have.Is(1) && n.IsConst() && !have.Equal(n) {
+		return op.Errorf("operand %d %q is %v, want one element or %v as %v has there", i, v.Name, v.Type, n, x.Type)
+	}
+	return nil
+}
 
 func inferConvTranspose(c *InferCtx, op *Op) error {
 	d := dtypeOf(op, 0)
@@ -193,16 +211,28 @@ func inferConvTranspose(c *InferCtx, op *Op) error {
 	if _, err := unify(op, "the number of input channels of data and weights", xs[1], ws[0]); err != nil {
 		return err
 	}
+	g := op.Attrs.Int("group", 1)
+	if g < 1 || xs[1].IsConst() && xs[1].Value()%g != 0 {
+		return op.Errorf("group is %d, want at least 1 and a divisor of the %v input channels", g, xs[1])
+	}
 	n := len(xs) - 2
 	win, err := newWindow(op, n, ws[2:])
 	if err != nil {
 		return err
 	}
+	if b := op.Operand(2); b != nil && b.Type.Ranked {
+		if err := wantRank(op, 2, 1, 1); err != nil {
+			return err
+		}
+		if _, err := unify(op, "the number of output channels and the size of the bias", ws[1].MulInt(g), b.Type.Shape[0]); err != nil {
+			return err
+		}
+	}
 	extra, fixed := op.Attrs.Ints("output_padding", make([]int64, n)), op.Attrs.Ints("output_shape", nil)
 	if len(extra) != n || fixed != nil && len(fixed) != n && len(fixed) != n+2 {
 		return op.Errorf("output_padding %v and output_shape %v, want %d numbers", extra, fixed, n)
 	}
-	out := append([]Dim{xs[0], ws[1].MulInt(op.Attrs.Int("group", 1))}, Dims(make([]int64, n)...)...)
+	out := append([]Dim{xs[0], ws[1].MulInt(g)}, Dims(make([]int64, n)...)...)
 	for i, in := range xs[2:] {
 		switch {
 		case fixed != nil:

@@ -200,9 +200,6 @@ func inferAffineGrid(c *InferCtx, op *Op) error {
 }
 
 func inferImageDecoder(c *InferCtx, op *Op) error {
-	if err := wantWord(op, "pixel_format", "RGB", "RGB", "BGR", "Grayscale"); err != nil {
-		return err
-	}
 	channels := int64(3)
 	if op.Attrs.Str("pixel_format", "RGB") == "Grayscale" {
 		channels = 1

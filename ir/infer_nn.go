@@ -10,9 +10,13 @@ import (
 
 func inferMatMul(c *InferCtx, op *Op) error { return c.matMul(op, 0, 1, dtypeOf(op, 0)) }
 
-func inferMatMulInteger(c *InferCtx, op *Op) error { return c.matMul(op, 0, 1, tensor.I32) }
+func inferMatMulInteger(c *InferCtx, op *Op) error {
+	return firstErr(onePer(op, 2, 0, -2), onePer(op, 3, 1, -1), c.matMul(op, 0, 1, tensor.I32))
+}
 
-func inferQLinearMatMul(c *InferCtx, op *Op) error { return c.matMul(op, 0, 3, dtypeOf(op, 7)) }
+func inferQLinearMatMul(c *InferCtx, op *Op) error {
+	return firstErr(onePer(op, 1, 0, -2), onePer(op, 4, 3, -1), c.matMul(op, 0, 3, dtypeOf(op, 7)))
+}
 
 // matMul types the product of operands a and b by numpy's rule: leading dimensions broadcast, an
 // operand of rank 1 is a row on the left and a column on the right.

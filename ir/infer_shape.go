@@ -332,6 +332,9 @@ func inferConcat(c *InferCtx, op *Op) error {
 	if err != nil {
 		return err
 	}
+	if len(op.Operands) == 0 {
+		return op.Errorf("no operands, want at least one")
+	}
 	var shape []Dim
 	axis := -1
 	known := true

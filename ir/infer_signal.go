@@ -108,6 +108,9 @@ func inferSTFT(c *InferCtx, op *Op) error {
 
 func inferWindow(c *InferCtx, op *Op) error {
 	shape := []Dim{c.scalar(op.Operand(0))}
+	if d := op.Attrs.DType("output_datatype", tensor.F32); !isNumber(d) {
+		return op.Errorf("output_datatype is %v, want %s", d, numberTypes)
+	}
 	return firstErr(noNegative(op, shape), c.set(op, op.Attrs.DType("output_datatype", tensor.F32), shape))
 }
 
@@ -118,7 +121,16 @@ func inferMel(c *InferCtx, op *Op) error {
 
 func inferRandom(c *InferCtx, op *Op) error {
 	shape := Dims(op.Attrs.Ints("shape", nil)...)
-	return firstErr(noNegative(op, shape), c.set(op, op.Attrs.DType("dtype", tensor.F32), shape))
+	d := op.Attrs.DType("dtype", tensor.F32)
+	return firstErr(noNegative(op, shape), wantFloats(op, "dtype", d), c.set(op, d, shape))
+}
+
+// wantFloats refuses an element type of an attribute that holds no numbers with a fraction.
+func wantFloats(op *Op, attr string, d tensor.DType) error {
+	if d != tensor.Invalid && !isArithFloat(d) {
+		return op.Errorf("%s is %v, want a float type", attr, d)
+	}
+	return nil
 }
 
 func inferRandomLike(c *InferCtx, op *Op) error {

@@ -53,7 +53,7 @@ var opsNN = []*OpInfo{
 	row("Resize(X, roi?, scales?, sizes?) -> Y", resizeAttrs, 0, inferResize, "resamples to scales or sizes"),
 	row("GridSample(X, grid) -> Y", "align_corners:int mode:string padding_mode:string", 0, formed("N,C,... N,...", "", inferGridSample), "samples an image at the points of a grid"),
 	row("AffineGrid(theta, size) -> grid", "align_corners:int", 0, inferAffineGrid, "grid of points under affine maps"),
-	row("ImageDecoder(encoded_stream) -> image", "pixel_format:string", 0, inferImageDecoder, "decodes an image file to u8[H,W,C]"),
+	row("ImageDecoder(encoded_stream) -> image", "pixel_format:string", 0, formed("N", "pixel_format=RGB|BGR|Grayscale", inferImageDecoder), "decodes an image file to u8[H,W,C]"),
 
 	row("NegativeLogLikelihoodLoss(input, target, weight?) -> loss", "ignore_index:int reduction:string", 0, inferNLL, "negative log likelihood of the target classes"),
 	row("SoftmaxCrossEntropyLoss(scores, labels, weights?) -> output, log_prob?", "ignore_index:int reduction:string", 0, inferSCE, "cross entropy of softmax(scores) and labels"),

@@ -6,10 +6,10 @@ const windowAttrs = "output_datatype:dtype periodic:int"
 var opsSignal = []*OpInfo{
 	row("DFT(input, dft_length?, axis?) -> output", "inverse:int onesided:int", 0, formed("", "inverse=0|1 onesided=0|1", inferDFT), "discrete Fourier transform; the last dimension is real, imaginary"),
 	row("STFT(signal, frame_step, window?, frame_length?) -> output", "onesided:int", 0, inferSTFT, "Fourier transform of windows of a signal"),
-	row("BlackmanWindow(size) -> output", windowAttrs, 0, inferWindow, "Blackman window"),
-	row("HammingWindow(size) -> output", windowAttrs, 0, inferWindow, "Hamming window"),
-	row("HannWindow(size) -> output", windowAttrs, 0, inferWindow, "Hann window"),
-	row("MelWeightMatrix(num_mel_bins, dft_length, sample_rate, lower_edge_hertz, upper_edge_hertz) -> output", "output_datatype:dtype", 0, inferMel,
+	row("BlackmanWindow(size) -> output", windowAttrs, 0, formed("#", "", inferWindow), "Blackman window"),
+	row("HammingWindow(size) -> output", windowAttrs, 0, formed("#", "", inferWindow), "Hamming window"),
+	row("HannWindow(size) -> output", windowAttrs, 0, formed("#", "", inferWindow), "Hann window"),
+	row("MelWeightMatrix(num_mel_bins, dft_length, sample_rate, lower_edge_hertz, upper_edge_hertz) -> output", "output_datatype:dtype", 0, formed("# # # # #", "", inferMel),
 		"weights from spectrum bins to mel bands"),
 
 	row("RandomNormal() -> output", "dtype:dtype mean:float scale:float seed:float shape:ints", Impure, inferRandom, "normal random numbers"),
@@ -21,7 +21,7 @@ var opsSignal = []*OpInfo{
 
 	row("RegexFullMatch(X) -> Y", "pattern:string", 0, inferRegex, "whether a regular expression matches the whole string"),
 	row("StringConcat(X, Y) -> Z", "", 0, inferBroadcast, "joins strings"),
-	row("StringNormalizer(X) -> Y", "case_change_action:string is_case_sensitive:int locale:string stopwords:strings", 0, inferStringNormalizer,
+	row("StringNormalizer(X) -> Y", "case_change_action:string is_case_sensitive:int locale:string stopwords:strings", 0, formed("", "case_change_action=LOWER|UPPER|NONE", inferStringNormalizer),
 		"removes stop words and changes case"),
 	row("StringSplit(X) -> Y, Z", "delimiter:string maxsplit:int", 0, inferStringSplit, "splits strings, padded to the longest, and counts parts"),
 	row("TfIdfVectorizer(X) -> Y", "max_gram_length:int max_skip_count:int min_gram_length:int mode:string ngram_counts:ints ngram_indexes:ints "+

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
@@ -33,13 +34,16 @@ func TestBadNodes(t *testing.T) {
 		op, opset, _ := strings.Cut(f[0], " ")
 		m := badModel(t, op, opset, f[1], f[2])
 		_, _, err := importModel(t, m, Options{})
-		require.Error(t, err, line)
+		if err == nil {
+			t.Errorf("%s: no error", line)
+			continue
+		}
 		_, said, named := strings.Cut(err.Error(), fmt.Sprintf("%s %q (", op[strings.Index(op, ".")+1:], "bad"))
 		require.True(t, named, "%s: the error does not name the node: %v", line, err)
 		_, said, _ = strings.Cut(said, "): ")
 		lines[i] = strings.Join(append(f[:3], said), " | ")
 		if !*update {
-			require.Equal(t, line, lines[i])
+			assert.Equal(t, line, lines[i])
 		}
 	}
 	if *update {
