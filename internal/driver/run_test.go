@@ -146,21 +146,6 @@ func TestModes(t *testing.T) {
 	assert.ErrorContains(t, err, "want strict, default or fast")
 }
 
-// TestUnsupportedListsAll: every op without code is named at once, with its node.
-func TestUnsupportedListsAll(t *testing.T) {
-	m, err := ir.Parse(`module "m"
-graph (%x: f32[3,3], %y: f32[3,4]) -> (%d, %e) {
-  %d: f32[] = Det(%x) @ "first" Det ai.onnx 22
-  %e: f32[3,4] = Einsum(%x, %y) {equation = "ij,jk->ik"} @ "second" Einsum ai.onnx 12
-}`)
-	require.NoError(t, err)
-	_, err = CompileModule(context.Background(), m, Options{CPU: "native"})
-	require.Error(t, err)
-	for _, s := range []string{"2 nodes are not supported", `Det "first" (ai.onnx 22)`, `Einsum "second" (ai.onnx 12)`, "nnc ops"} {
-		assert.ErrorContains(t, err, s)
-	}
-}
-
 // TestBlowUp: sizes that an input asks for and the machine has not are an error that names them.
 func TestBlowUp(t *testing.T) {
 	if _, err := llvm.New(); err != nil {
