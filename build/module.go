@@ -104,7 +104,7 @@ func tmpl(name string, data any) ([]byte, error) {
 }
 
 // library are the packages of the runtime that a Go package or a C library needs; an executable has all.
-var library = []string{"abi", "arena", "exec", "hostop", "plan", "tensor"}
+var library = []string{"abi", "arena", "exec", "hostop", "imagedec", "plan", "tensor"}
 
 // copyRuntime writes the sources of packages of the runtime below dir with their import paths changed
 // to prefix; nil means all packages.

@@ -4,7 +4,7 @@ import "slices"
 
 // Expands reports whether a rule writes ops of this name as others, at every level of optimisation.
 func Expands(op string) bool {
-	return slices.ContainsFunc(expandRules, func(r *rule) bool { return slices.Contains(r.ops, op) })
+	return slices.ContainsFunc(slices.Concat(canonRules, expandRules), func(r *rule) bool { return slices.Contains(r.ops, op) })
 }
 
 // RuleInfo describes a rewrite rule for people.

@@ -45,7 +45,7 @@ var table = map[loop.Op]rendering{
 	loop.OpNeg: neg, loop.OpNot: not, loop.OpAbs: abs,
 	loop.OpCmp: cmp,
 	loop.OpSelect: func(r *renderer, _ *loop.Instr, x []value.Value) value.Value {
-		return r.add(ir.NewSelect(x[0], x[1], x[2]))
+		return r.add(ir.NewSelect(x[0], r.opaque(x[1]), r.opaque(x[2])))
 	},
 	loop.OpConvert: convert,
 	loop.OpBitcast: func(r *renderer, in *loop.Instr, x []value.Value) value.Value {

@@ -20,6 +20,9 @@ func opsCommand() *cobra.Command {
 compiled to kernels, as a host function in Go (what has a rule may fall back to that for types that have no kernel), or not yet (unsupported).`,
 		Example: "  nnc ops\n  nnc ops -md", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if f.md {
+				fmt.Fprint(c.OutOrStdout(), opsPage)
+			}
 			return table(c.OutOrStdout(), []string{"domain", "op", "opsets", "runs"}, opRows(), f.md, f.json)
 		},
 	}
@@ -51,12 +54,25 @@ func domainName(d string) string {
 	return d
 }
 
+// opsPage is what docs/ops.md begins with.
+const opsPage = `# Operators
+
+What nnc imports, the opsets in which the versions of each operator begin, and how it runs: *compiled* to kernels, as itself or as the
+operators that it is written as; or as a *host* function in Go, which is left for strings, containers, image files and Unique.
+What is compiled may fall back to a host function for a form that has no kernel, strings above all; nnc build names such steps.
+Made by "nnc ops -md".
+
+`
+
+// sizes are ops that the plan computes as numbers, from shapes.
+var sizes = map[string]bool{"Shape": true, "Size": true}
+
 // runsAs says how an op of ir runs. Ops of several, for which the importer writes others ("A+B"), count
 // as the worst of them.
 func runsAs(name string) string {
 	info := ir.OpByName(name)
 	switch {
-	case name == "" || lower.Compiled(name) || passes.Expands(name) || info != nil && info.Has(ir.View):
+	case name == "" || lower.Compiled(name) || passes.Expands(name) || sizes[name] || info != nil && info.Has(ir.View):
 		return "compiled"
 	case eval.Lookup(name) != nil:
 		return "host"
