@@ -44,8 +44,9 @@ var table = map[loop.Op]rendering{
 
 	loop.OpNeg: neg, loop.OpNot: not, loop.OpAbs: abs,
 	loop.OpCmp: cmp,
-	loop.OpSelect: func(r *renderer, _ *loop.Instr, x []value.Value) value.Value {
-		return r.add(ir.NewSelect(x[0], r.opaque(x[1]), r.opaque(x[2])))
+	loop.OpSelect: func(r *renderer, in *loop.Instr, x []value.Value) value.Value {
+		t := in.Results[0].Type
+		return r.add(ir.NewSelect(x[0], r.opaque(x[1], t), r.opaque(x[2], t)))
 	},
 	loop.OpConvert: convert,
 	loop.OpBitcast: func(r *renderer, in *loop.Instr, x []value.Value) value.Value {
