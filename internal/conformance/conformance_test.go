@@ -118,6 +118,10 @@ func TestONNX(t *testing.T) {
 	require.NoError(t, err)
 	way := Evaluated(onnx.Options{})
 	for _, c := range cases {
+		if c.Link {
+			t.Logf("%s: not a model but the text of a link", c.Model)
+			continue
+		}
 		tol, ok := known.Tolerance(c.Name)
 		switch {
 		case ok:

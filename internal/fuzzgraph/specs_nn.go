@@ -398,13 +398,14 @@ func attention(r *gen, s *spec) *call {
 	d := r.typeOf(s)
 	b, hkv, q, k, e, v := 1+r.Int64N(2), 1+r.Int64N(2), 1+r.Int64N(9), 1+r.Int64N(17), 1+r.Int64N(9), 1+r.Int64N(9)
 	h := hkv * (1 + r.Int64N(2))
-	in := names(r.input(d, b, h, q, e), r.input(d, b, hkv, k, e), r.input(d, b, hkv, k, v))
+	// Finite: whether a value that the mask hides is multiplied by 0 or left out is the implementation's.
+	in := names(r.finite(d, b, h, q, e), r.finite(d, b, hkv, k, e), r.finite(d, b, hkv, k, v))
 	if r.chance(3) {
 		m := d
 		if r.chance(2) {
 			m = tensor.Bool
 		}
-		in = append(in, r.input(m, q, k).name)
+		in = append(in, r.finite(m, q, k).name)
 	}
 	a := attrs{"is_causal": r.IntN(2)}
 	if r.chance(3) {

@@ -23,6 +23,8 @@ import (
 type Case struct {
 	Name, Dir, Model string
 	Sets             []string
+	// Link: model.onnx is the text of a symbolic link that was not followed when the folder was copied, and no model.
+	Link bool
 	// Tolerance is that of the case's data.json, nil where it has none.
 	Tolerance *Tolerance
 }
@@ -59,8 +61,19 @@ func open(dir string) (Case, bool) {
 	}
 	c.Sets, _ = filepath.Glob(filepath.Join(dir, "test_data_set_*"))
 	sort.Strings(c.Sets)
+	c.Link = isLinkText(c.Model)
 	c.Tolerance = readTolerance(filepath.Join(dir, "data.json"))
 	return c, len(c.Sets) > 0
+}
+
+// isLinkText reports whether a file is one absolute path and nothing else.
+func isLinkText(path string) bool {
+	st, err := os.Stat(path)
+	if err != nil || st.Size() > 1024 {
+		return false
+	}
+	b, err := os.ReadFile(path)
+	return err == nil && filepath.IsAbs(string(b)) && strings.HasSuffix(strings.TrimSpace(string(b)), ".onnx")
 }
 
 // readTolerance reads what ONNX's runner allows for a case, whose description may hold rtol and atol.
