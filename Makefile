@@ -4,7 +4,7 @@ SHARED ?= ../shared
 FUZZTIME ?= 30s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: test conformance conformance-arm64 models fuzz-graphs bench fuzz lint update
+.PHONY: test conformance conformance-arm64 types models fuzz-graphs bench fuzz lint update
 
 test:
 	$(GO) test ./...
@@ -17,6 +17,10 @@ conformance:
 	@test -n "$(CASES)" || { echo "conformance: no folder $(SHARED)/onnx-tests; set SHARED=DIR or CASES='DIR...'"; exit 1; }
 	$(CONFORM) -table $(CASES)
 	$(CONFORM) -eval $(CASES)
+
+# Every operator in every element type that ONNX lists for it.
+types:
+	$(GO) test ./internal/conformance -run TestTypes -v
 
 # A sample of them that covers every operator, as programs for arm64 in qemu.
 conformance-arm64:

@@ -218,6 +218,9 @@ func lowerOneHot(c *Ctx, op *ir.Op) error {
 		Build: func(k *K) {
 			wrap := func(at *loop.Value, lanes int) *loop.Value {
 				i := k.CastTo(k.fromMemory(k.Load(k.Buf(idx), at, lanes), idx.Type.DType), tensor.I64)
+				if idx.Type.DType == tensor.U64 { // what is negative as i64 is far beyond the depth
+					return i
+				}
 				return k.Select(k.Cmp(loop.LT, i, k.IntOf(i.Type, 0)), k.Add(i, k.Broadcast(k.Dim(depth), lanes)), i)
 			}
 			put := func(to, hit *loop.Value) {

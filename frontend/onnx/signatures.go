@@ -57,6 +57,31 @@ var signatures = sync.OnceValue(func() map[typeKey][]operandType {
 	return all
 })
 
+// Operand is what ONNX says of an operand of an operator. Operands of one Variable have one element type, which is "" where
+// there is no such bond. Containers are left out of Types.
+type Operand struct {
+	Name, Variable string
+	Types          []tensor.DType
+}
+
+// Operands lists the operands of an operator as an opset of its domain has it, nil where there is none.
+func Operands(domain, op string, opset int64) (out []Operand) {
+	r := findRow(allRows()[opKey{domain, op}], opset)
+	if r == nil {
+		return nil
+	}
+	for _, t := range signatures()[typeKey{opKey{domain, op}, r.since}] {
+		o := Operand{Name: t.name, Variable: t.variable}
+		for d := tensor.F32; d <= tensor.I2; d++ {
+			if t.set>>d&1 == 1 {
+				o.Types = append(o.Types, d)
+			}
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
 // parseTypes reads the fields of a line of signatures.txt.
 func parseTypes(f []string) (key typeKey, ts []operandType, err error) {
 	key.op = f[0]

@@ -110,6 +110,7 @@ func exact(op *ir.Op) bool {
 var compound = map[string]float64{
 	"Gelu": 1, "Mish": 1, "Elu": 1, "Selu": 1, "Celu": 1, "Softplus": 1, "LSTM": 4, "GRU": 4, "RNN": 4, "Attention": 1, "LogSoftmax": 1, "Cos": 1, "Sin": 1,
 	"Resize": 2, "InstanceNormalization": 512, "GroupNormalization": 8, "LayerNormalization": 8, "RMSNormalization": 8,
+	"ScatterElements": 4, "ScatterND": 4,
 }
 
 // shake gives a copy of a float tensor with each element moved by up to a unit in the last place of it, or of

@@ -1,0 +1,255 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/nnc-go/nnc/backend/llvm"
+	"github.com/nnc-go/nnc/frontend/onnx"
+	"github.com/nnc-go/nnc/frontend/onnx/onnxpb"
+	"github.com/nnc-go/nnc/internal/driver"
+	"github.com/nnc-go/nnc/internal/testcase"
+	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/ir/eval"
+	rt "github.com/nnc-go/nnc/runtime/exec"
+	"github.com/nnc-go/nnc/runtime/hostop"
+	"github.com/nnc-go/nnc/runtime/tensor"
+	"github.com/nnc-go/nnc/runtime/tensorio"
+)
+
+// typeExceptions are the operators that do not do for an element type what ONNX lists, each with the reason.
+var typeExceptions = map[string]string{
+	"Col2Im T c64":                notComplex,
+	"Col2Im T c128":               notComplex,
+	"Col2Im T bool":               boolHost,
+	"GridSample T1 c64":           notComplex,
+	"GridSample T1 c128":          notComplex,
+	"GridSample T1 bool":          boolHost,
+	"Resize T1 c64":               notComplex,
+	"Resize T1 c128":              notComplex,
+	"Resize T1 bool":              boolHost,
+	"Upsample T c64":              notComplex,
+	"Upsample T c128":             notComplex,
+	"NonZero T c64":               notComplex,
+	"NonZero T c128":              notComplex,
+	"GridSample T1 u64":           wide,
+	"Resize T1 u64":               wide,
+	"QLinearMatMul T1 f8e4m3fn":   mixed,
+	"QLinearMatMul T1 f8e4m3fnuz": mixed,
+	"QLinearMatMul T1 f8e5m2":     mixed,
+	"QLinearMatMul T1 f8e5m2fnuz": mixed,
+	"QLinearMatMul T2 f8e4m3fn":   mixed,
+	"QLinearMatMul T2 f8e4m3fnuz": mixed,
+	"QLinearMatMul T2 f8e5m2":     mixed,
+	"QLinearMatMul T2 f8e5m2fnuz": mixed,
+	"QLinearMatMul T3 f8e4m3fn":   mixed,
+	"QLinearMatMul T3 f8e4m3fnuz": mixed,
+	"QLinearMatMul T3 f8e5m2":     mixed,
+	"QLinearMatMul T3 f8e5m2fnuz": mixed,
+	"DequantizeLinear T2 f8e8m0":  "scales of this type are compiled with elements of at most a byte",
+}
+
+const (
+	notComplex = "complex numbers are not interpolated, summed into images or tested for zero; no runtime is known that does"
+	boolHost   = "interpolating truth runs as a host function"
+	wide       = "interpolation is in floats, which do not hold numbers near 2^64: evaluator and kernel round them to either side"
+	mixed      = "8-bit floats on one side and integers on the other run as a host function; all of one kind is compiled"
+)
+
+// typed is one of ONNX's cases with another element type.
+type typed struct {
+	key    string // "Relu bf16": the operator and the type
+	module *ir.Module
+	in     []hostop.Value
+	want   []hostop.Value
+	random bool
+}
+
+// TestTypes runs operators in all element types that ONNX lists for them: the cases of single nodes with their
+// inputs cast. The evaluator must compute them, and compiled code must do so without host functions and agree.
+func TestTypes(t *testing.T) {
+	cases, err := testcase.Find("../../../shared/onnx-tests/node")
+	if _, tools := llvm.New(); err != nil || tools != nil || testing.Short() {
+		t.Skip("no ../shared/onnx-tests/node, no LLVM, or -short: ", err, tools)
+	}
+	failed := map[string]string{}
+	fail := func(key, format string, args ...any) {
+		if failed[key] == "" {
+			failed[key] = fmt.Sprintf(format, args...)
+		}
+	}
+	done := map[string]bool{}
+	var all []*typed
+	for _, c := range cases {
+		for _, x := range otherTypes(t, c, done, fail) {
+			all = append(all, x)
+		}
+	}
+	for chunk := range slices.Chunk(all, 48) {
+		compileTyped(t, chunk, fail)
+	}
+	t.Logf("%d combinations of operator and type, %d fail", len(done), len(failed))
+	for _, key := range slices.Sorted(maps.Keys(failed)) {
+		if typeExceptions[key] == "" {
+			t.Errorf("%s: %s", key, failed[key])
+		}
+	}
+	for key := range typeExceptions {
+		require.Contains(t, failed, key, "works now, but stands in typeExceptions")
+	}
+}
+
+// otherTypes gives the variants of a case whose operator and type have not been seen, evaluated.
+func otherTypes(t *testing.T, c testcase.Case, done map[string]bool, fail func(key, format string, args ...any)) (out []*typed) {
+	b, err := os.ReadFile(c.Model)
+	require.NoError(t, err)
+	m := &onnxpb.ModelProto{}
+	require.NoError(t, proto.Unmarshal(b, m))
+	if len(m.Graph.Node) != 1 || len(m.Functions) > 0 {
+		return nil
+	}
+	n := m.Graph.Node[0]
+	opset := int64(0)
+	for _, o := range m.OpsetImport {
+		if o.GetDomain() == n.GetDomain() {
+			opset = o.GetVersion()
+		}
+	}
+	operands := onnx.Operands(n.GetDomain(), n.GetOpType(), opset)
+	variables := map[string][]tensor.DType{}
+	for i := range n.Input {
+		if i < len(operands) && operands[i].Variable != "" {
+			variables[operands[i].Variable] = operands[i].Types
+		}
+	}
+	for _, v := range slices.Sorted(maps.Keys(variables)) {
+		for _, d := range variables[v] {
+			key := fmt.Sprintf("%s %s %v", n.GetOpType(), v, d)
+			if d == tensor.String || done[key] {
+				continue
+			}
+			if x := variant(m, c, operands, v, d); x != nil {
+				done[key] = true
+				x.key = key
+				if x.want, err = eval.Run(x.module.Clone(), x.in, eval.Options{}); err != nil {
+					fail(key, "evaluator: %v", err)
+				} else {
+					out = append(out, x)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// variant is a case whose operands of a variable have type d, nil where it cannot be made.
+func variant(m *onnxpb.ModelProto, c testcase.Case, operands []onnx.Operand, variable string, d tensor.DType) *typed {
+	m = proto.CloneOf(m)
+	n := m.Graph.Node[0]
+	change := map[string]bool{}
+	for i, name := range n.Input {
+		if name != "" && operands[min(i, len(operands)-1)].Variable == variable {
+			change[name] = true
+		}
+	}
+	files, err := testcase.Files(c.Sets[0], "input")
+	if err != nil || len(m.Graph.Initializer) > 0 {
+		return nil
+	}
+	x := &typed{}
+	for i, in := range m.Graph.Input {
+		tt := in.GetType().GetTensorType()
+		if i >= len(files) || tt == nil || files[i] == "" {
+			return nil
+		}
+		v, err := tensorio.ReadFile(files[i], tensorio.Want{})
+		if err != nil {
+			return nil
+		}
+		if change[in.GetName()] {
+			call := &hostop.Call{In: []hostop.Value{v}, Attrs: hostop.Attrs{"to": d}, NumOut: 1}
+			if v.(*tensor.Tensor).DType == tensor.String || hostop.Cast(call) != nil {
+				return nil
+			}
+			v = call.Out[0]
+			tt.ElemType = proto.Int32(int32(d))
+		}
+		x.in = append(x.in, v)
+	}
+	for _, o := range m.Graph.Output {
+		o.Type = nil
+	}
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return nil
+	}
+	if x.module, _, err = onnx.LoadBytes(b, "", onnx.Options{}); err != nil {
+		return nil // attributes that name a type, zero points, and so on do not fit
+	}
+	x.module.Graph.Walk(func(op *ir.Op) { x.random = x.random || op.Info.Has(ir.Impure) })
+	return x
+}
+
+// compileTyped compiles variants together and holds them against the evaluator.
+func compileTyped(t *testing.T, xs []*typed, fail func(key, format string, args ...any)) {
+	ctx := context.Background()
+	var compiled []*driver.Compiled
+	var of []*typed
+	for _, x := range xs {
+		c, err := driver.CompileModule(ctx, x.module.Clone(), driver.Options{CPU: "native", NoOptimize: true})
+		if err != nil {
+			fail(x.key, "compile: %v", err)
+			continue
+		}
+		defer c.Close()
+		if h := c.Program.HostSteps; len(h) > 0 && !hostOnly[x.module.Graph.Ops[len(x.module.Graph.Ops)-1].Name()] {
+			fail(x.key, "not compiled: %v", h)
+		}
+		compiled, of = append(compiled, c), append(of, x)
+	}
+	loaded, err := driver.LoadAll(ctx, compiled, rt.Options{})
+	require.NoError(t, err)
+	for i, l := range loaded {
+		defer l.Close()
+		x := of[i]
+		got := make([]hostop.Value, len(x.want))
+		if err := l.Run(ctx, x.in, got); err != nil {
+			fail(x.key, "run: %v", err)
+			continue
+		}
+		for k := range got {
+			if why := testcase.Compare(got[k], x.want[k], looseFor(x.want[k])); why != "" && !x.random {
+				fail(x.key, "differs: %s", why)
+			}
+		}
+	}
+}
+
+// hostOnly are operators that run as host functions by design.
+var hostOnly = map[string]bool{"Unique": true, "SequenceConstruct": true, "SequenceEmpty": true, "SequenceInsert": true, "SequenceAt": true, "SequenceLength": true,
+	"SequenceErase": true, "SplitToSequence": true, "ConcatFromSequence": true, "Optional": true, "OptionalGetElement": true, "OptionalHasElement": true,
+	"ImageDecoder": true, "ml.LabelEncoder": true}
+
+// looseFor allows what a few roundings in another order do.
+func looseFor(v hostop.Value) testcase.Tolerance {
+	x, ok := v.(*tensor.Tensor)
+	switch {
+	case !ok || !x.DType.IsFloat():
+		return testcase.Tolerance{}
+	case x.DType == tensor.F64:
+		return testcase.Tolerance{Rel: 1e-6, Abs: 1e-9}
+	case x.DType == tensor.F32:
+		return testcase.Tolerance{Rel: 1e-3, Abs: 1e-5}
+	case strings.HasPrefix(x.DType.String(), "f8"):
+		return testcase.Tolerance{Rel: 0.2, Abs: 0.1}
+	}
+	return testcase.Tolerance{Rel: 3e-2, Abs: 3e-2}
+}
