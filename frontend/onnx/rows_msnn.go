@@ -13,6 +13,7 @@ var rowsMsNn = []rowSpec{
 	{"ms.QuickGelu(X) -> Y", "Sigmoid", []int{1}, "alpha:float=1.702", quickGelu},
 	{"ms.BiasSplitGelu(X, bias) -> Y", "Gelu", []int{1}, "", biasSplitGelu},
 	{"LayerNormalization(X, Scale, B?) -> Y, Mean?, InvStdDev?", "LayerNormalization", []int{1}, "axis:int=-1 epsilon:float=1e-05 stash_type:int=1", direct},
+	{"ms.LayerNormalization(X, Scale, B?) -> Y, Mean?, InvStdDev?", "LayerNormalization", []int{1}, "axis:int=-1 epsilon:float=1e-05 stash_type:int=1", direct},
 	{"SimplifiedLayerNormalization(X, scale) -> Y, inv_std_var?", "RMSNormalization", []int{1}, "axis:int=-1 epsilon:float=1e-05 stash_type:int=1", direct},
 	{"ms.SimplifiedLayerNormalization(X, scale) -> Y, inv_std_var?", "RMSNormalization", []int{1}, "axis:int=-1 epsilon:float=1e-05 stash_type:int=1", direct},
 	{"ms.SkipLayerNormalization(input, skip, gamma, beta?, bias?) -> output, mean?, inv_std_var?, input_skip_bias_sum?", "LayerNormalization", []int{1}, "epsilon:float=1e-12", skipLayerNorm},

@@ -99,18 +99,19 @@ func gemm(r *gen, s *spec) *call {
 	return &call{in: in, attrs: a}
 }
 
+// einsum has finite operands: in which order it sums is its own.
 func einsum(r *gen, s *spec) *call {
 	d := r.typeOf(s)
 	a, b, c := 1+r.Int64N(5), 1+r.Int64N(9), 1+r.Int64N(5)
 	switch r.IntN(4) {
 	case 0:
-		return &call{in: names(r.input(d, a, b), r.input(d, b, c)), attrs: attrs{"equation": r.oneOf("ij,jk->ik ij,jk->ki ij,jk")}}
+		return &call{in: names(r.finite(d, a, b), r.finite(d, b, c)), attrs: attrs{"equation": r.oneOf("ij,jk->ik ij,jk->ki ij,jk")}}
 	case 1:
-		return &call{in: names(r.input(d, 2, a, b), r.input(d, 2, b, c)), attrs: attrs{"equation": r.oneOf("bij,bjk->bik bij,bjk->kb ...ij,...jk->...ik")}}
+		return &call{in: names(r.finite(d, 2, a, b), r.finite(d, 2, b, c)), attrs: attrs{"equation": r.oneOf("bij,bjk->bik bij,bjk->kb ...ij,...jk->...ik")}}
 	case 2:
-		return &call{in: names(r.input(d, a, b)), attrs: attrs{"equation": r.oneOf("ij->ji ij->i ij-> ij->j")}}
+		return &call{in: names(r.finite(d, a, b)), attrs: attrs{"equation": r.oneOf("ij->ji ij->i ij-> ij->j")}}
 	}
-	return &call{in: names(r.input(d, a), r.input(d, b)), attrs: attrs{"equation": r.oneOf("i,j->ij i,j->ji")}}
+	return &call{in: names(r.finite(d, a), r.finite(d, b)), attrs: attrs{"equation": r.oneOf("i,j->ij i,j->ji")}}
 }
 
 // image picks an operand [N,C,...] with one to three spatial dimensions.
