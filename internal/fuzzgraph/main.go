@@ -125,6 +125,9 @@ func worker(ctx context.Context, c config, r *report, next <-chan uint64) error 
 		r.Unlock()
 		w.level = levels[seed%uint64(len(levels))]
 		why := w.check(&g.g, true)
+		if ctx.Err() != nil {
+			return nil // what was interrupted has not failed
+		}
 		if why == "" {
 			continue
 		}
