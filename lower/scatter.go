@@ -11,11 +11,14 @@ import (
 // scatterFolds are the reductions of ScatterND and ScatterElements.
 var scatterFolds = map[string]loop.Op{"add": loop.OpAdd, "mul": loop.OpMul, "max": loop.OpMax, "min": loop.OpMin}
 
+// scatterBools are those of booleans: a sum is true where either is, a product where both are.
+var scatterBools = map[string]func(k *K, x, y *loop.Value) *loop.Value{"add": (*K).Or, "mul": (*K).And, "max": (*K).Or, "min": (*K).And}
+
 // canScatter reports whether updates can be written to copies of x.
 func canScatter(x, upd *ir.Value, how string) bool {
 	_, folds := scatterFolds[how]
 	d := x.Type.DType
-	return compiled(d) && upd.Type.DType == d && (how == "none" || folds && d != tensor.Bool)
+	return compiled(d) && upd.Type.DType == d && (how == "none" || folds)
 }
 
 // scatterTo writes, or folds, elements of upd into out.
@@ -23,7 +26,12 @@ func (k *K) scatterTo(out, upd *ir.Value, to, from *loop.Value, lanes int, how s
 	v, d := k.Load(k.Buf(upd), from, lanes), upd.Type.DType
 	if fold, ok := scatterFolds[how]; ok {
 		old := k.fromMemory(k.Load(k.Buf(out), to, lanes), d)
-		v = k.toMemory(k.fold(fold, old, k.fromMemory(v, d)), d)
+		upd := k.fromMemory(v, d)
+		if d == tensor.Bool {
+			v = k.toMemory(scatterBools[how](k, old, upd), d)
+		} else {
+			v = k.toMemory(k.fold(fold, old, upd), d)
+		}
 	}
 	k.Store(k.Buf(out), to, v)
 }

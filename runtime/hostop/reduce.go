@@ -141,7 +141,12 @@ func ReduceSumSquare(c *Call) error {
 
 // ReduceL1 is the sum of absolute values along axes.
 func ReduceL1(c *Call) error {
-	return reduce(c, reduction{f: sumOf(math.Abs), i: sumOfInt(absInt)})
+	return reduce(c, reduction{f: sumOf(math.Abs), i: func(v []int64, unsigned bool) int64 {
+		if unsigned {
+			return sumOfInt(ident[int64])(v, unsigned)
+		}
+		return sumOfInt(absInt)(v, unsigned)
+	}})
 }
 
 // ReduceL2 is the square root of the sum of squares along axes.
