@@ -62,7 +62,7 @@ var typeExceptions = map[string]string{
 }
 
 const (
-	notComplex = "complex numbers are not interpolated, summed into images or tested for zero; no runtime is known that does"
+	notComplex = "complex numbers are not interpolated, summed into images, tested for zero or folded by scatters: not written yet"
 	boolHost   = "interpolating truth runs as a host function"
 	wide       = "interpolation is in floats, which do not hold numbers near 2^64: evaluator and kernel round them to either side"
 	unfolded   = "complex numbers are scattered, but not by a reduction: they have no order, and add and mul are not written"
