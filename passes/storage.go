@@ -33,13 +33,7 @@ var moved = map[string][]int{
 	"TensorScatter": {0, 1},
 }
 
-func movers() []string {
-	var names []string
-	for n := range maps.Keys(moved) {
-		names = append(names, n)
-	}
-	return names
-}
+func movers() []string { return slices.Sorted(maps.Keys(moved)) }
 
 // isMini: a float of at most 8 bits.
 func isMini(d tensor.DType) bool {

@@ -13,6 +13,8 @@ import (
 	"github.com/nnc-go/nnc/frontend/onnx"
 	"github.com/nnc-go/nnc/internal/driver"
 	"github.com/nnc-go/nnc/internal/testcase"
+	"github.com/nnc-go/nnc/runtime/tensor"
+	"github.com/nnc-go/nnc/runtime/tensorio"
 )
 
 func examples(t *testing.T) []testcase.Case {
@@ -136,5 +138,21 @@ func TestONNX(t *testing.T) {
 		} else if err != nil {
 			t.Errorf("%s: %v", c.Name, err)
 		}
+	}
+}
+
+// TestModels runs the real models on the evaluator; their outputs are ONNX Runtime's.
+func TestModels(t *testing.T) {
+	cases, err := testcase.Find("../../../shared/models")
+	if err != nil || testing.Short() {
+		t.Skip("no ../shared/models, or -short")
+	}
+	for _, c := range cases {
+		tol := testcase.Tolerance{Rel: 1e-3, Abs: 1e-4}
+		if v, err := tensorio.ReadFile(filepath.Join(c.Sets[0], "output_0.pb"), tensorio.Want{}); err == nil && v.(*tensor.Tensor).DType == tensor.F16 {
+			tol.Rel = 5e-3 // the evaluator rounds after each op
+		}
+		_, err := Evaluated(onnx.Options{})(context.Background(), c, tol)
+		require.NoError(t, err, c.Name)
 	}
 }

@@ -97,6 +97,10 @@ func TestExplain(t *testing.T) {
 	g := &graph{nodes: []*nodeProto{newNode("NonZero", []string{"x"}, []string{"y"}, nil)}}
 	require.NotEmpty(t, explain(g, "peer differs: output 0 is i64[1,1], want i64[0,1]"))
 	require.Empty(t, explain(g, "-O differs: output 0 is i64[1,1], want i64[0,1]"))
+	topK := &graph{inputs: []*input{{name: "x", t: tensor.Of([]float32{1, 2}, 2)}}, nodes: []*nodeProto{newNode("TopK", []string{"x"}, []string{"y"}, nil)}}
+	require.Empty(t, explain(topK, "peer differs: output 0"), "without NaN there is no excuse")
+	topK.inputs[0].t = tensor.Of([]float32{1, float32(math.NaN())}, 2)
+	require.NotEmpty(t, explain(topK, "peer differs: output 0"))
 	require.Empty(t, explain(product(), "peer differs: output 0 is i64[1,1], want i64[0,1]"))
 }
 
