@@ -71,7 +71,8 @@ func celu(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
 	v, alpha := x[0], op.Attrs.Float("alpha", 1)
 	zero := k.num(v, 0)
 	neg := k.expm1(k.Div(v, k.num(v, alpha)), alpha)
-	return k.Add(k.below(v, zero), k.Select(k.Cmp(loop.GT, neg, zero), zero, neg)), nil
+	pos := k.Select(k.Cmp(loop.LE, v, zero), zero, v) // of -0, 0
+	return k.Add(pos, k.Select(k.Cmp(loop.GT, neg, zero), zero, neg)), nil
 }
 
 // gelu is x/2*(1+erf(x/sqrt 2)), or the tanh form.
