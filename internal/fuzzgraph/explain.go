@@ -55,6 +55,7 @@ var differences = []difference{
 	{"ReduceLogSumExp ReduceLogSum ReduceL2", "output 0, i", nil, "the peer rounds integers on the way"},
 	{"ReduceSum ReduceMean ReduceProd ReduceSumSquare ReduceL1 Einsum", "output 0, i", largeInts, "the peer's sums of integers do not wrap"},
 	{"Pow", "output 0, i", largeInts, "the peer computes powers of integers in floats; nnc's wrap, and 0 to a negative power is 0"},
+	{"Unique", "peer differs", notFinite, "NaN equals NaN in nnc, as in NumPy; the peer's order is not one with NaN"},
 	{"Unique", "output 0 is ", upstream, "which values are equal hangs on the rounding of those before"},
 	{"ArgMax ArgMin " + reduces, "output 0 is ", empty, "the peer gives a wrong shape when it reduces an empty tensor"},
 	{reduces, "peer refuses", empty, "the peer gives a wrong shape when it reduces an empty tensor, which does not fit what follows"},

@@ -132,7 +132,11 @@ func worker(ctx context.Context, c config, r *report, next <-chan uint64) error 
 			continue
 		}
 		small := shrink(&g.g, func(g *graph) bool { return kind(w.check(g, false)) == kind(why) })
-		if why = w.check(small, false); why == "" {
+		why = w.check(small, false)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if why == "" {
 			r.count("peer: not the same twice")
 			continue
 		}
