@@ -65,7 +65,7 @@ func (m *Model) CLib(ctx context.Context, dir string, t *target.Target) error {
 	}
 	lib := filepath.Join(work, "lib.a")
 	env := []string{"CGO_ENABLED=1", "GOOS=" + t.OS, "GOARCH=" + t.Arch.Name}
-	if err := goBuild(ctx, work, env, "-buildmode=c-archive", "-o", lib); err != nil {
+	if err := GoBuild(ctx, work, env, "-buildmode=c-archive", "-o", lib); err != nil {
 		return fmt.Errorf("%w\n(a C library needs a C compiler, gcc or clang, besides Go)", err)
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {

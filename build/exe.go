@@ -38,7 +38,7 @@ func (m *Model) Exe(ctx context.Context, path string, t *target.Target) error {
 		return err
 	}
 	bin := filepath.Join(dir, "program.bin")
-	if err := goBuild(ctx, dir, []string{"CGO_ENABLED=0", "GOOS=" + t.OS, "GOARCH=" + t.Arch.Name}, "-o", bin); err != nil {
+	if err := GoBuild(ctx, dir, []string{"CGO_ENABLED=0", "GOOS=" + t.OS, "GOARCH=" + t.Arch.Name}, "-o", bin); err != nil {
 		return err
 	}
 	return writeWhole(path, 0o755, func(f *os.File) error {

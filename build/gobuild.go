@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// goBuild runs `go build` on the module in dir, in an environment that does not depend on the user's
+// GoBuild runs `go build` on the module in dir, in an environment that does not depend on the user's
 // Go settings, so that equal sources give equal bytes; args go before the package.
-func goBuild(ctx context.Context, dir string, env []string, args ...string) error {
+func GoBuild(ctx context.Context, dir string, env []string, args ...string) error {
 	tool, err := exec.LookPath("go")
 	if err != nil {
 		return fmt.Errorf("build: needs the Go toolchain (https://go.dev/dl) in PATH: %w", err)

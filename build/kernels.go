@@ -101,19 +101,32 @@ func (c *code) each(f func(i int, p place)) {
 	}
 }
 
-// table is assembly that holds the addresses of all kernels and a Go-callable function that gives its
-// address.
+// table is the table of all kernels.
 func (c *code) table(constraint string, address func(p place) string) []byte {
+	var addresses []string
+	c.each(func(_ int, p place) { addresses = append(addresses, address(p)) })
+	return kernelTable(c.arch, "//go:build "+constraint+"\n\n", addresses)
+}
+
+// GoTable is the table of kernels that are functions in Go assembly of the same package.
+func GoTable(arch string, kernels []string) []byte {
+	var addresses []string
+	for _, k := range kernels {
+		addresses = append(addresses, "·"+k+"(SB)")
+	}
+	return kernelTable(arch, "", addresses)
+}
+
+// kernelTable is assembly that holds addresses and a Go-callable function that says where they are.
+func kernelTable(arch, constraint string, addresses []string) []byte {
 	var b bytes.Buffer
-	n := 0
-	b.WriteString(generated + "//go:build " + constraint + "\n\n#include \"textflag.h\"\n\n")
-	c.each(func(i int, p place) {
-		fmt.Fprintf(&b, "DATA kernels<>+%d(SB)/8, $%s\n", 8*i, address(p))
-		n = i + 1
-	})
-	fmt.Fprintf(&b, "GLOBL kernels<>(SB), NOPTR, $%d\n\n", max(8*n, 8))
+	b.WriteString(generated + constraint + "#include \"textflag.h\"\n\n")
+	for i, a := range addresses {
+		fmt.Fprintf(&b, "DATA kernels<>+%d(SB)/8, $%s\n", 8*i, a)
+	}
+	fmt.Fprintf(&b, "GLOBL kernels<>(SB), NOPTR, $%d\n\n", max(8*len(addresses), 8))
 	b.WriteString("// func kernelTable() *uintptr\nTEXT ·kernelTable(SB), NOSPLIT, $0-8\n")
-	if c.arch == "arm64" {
+	if arch == "arm64" {
 		b.WriteString("\tMOVD\t$kernels<>(SB), R0\n\tMOVD\tR0, ret+0(FP)\n\tRET\n")
 	} else {
 		b.WriteString("\tLEAQ\tkernels<>(SB), AX\n\tMOVQ\tAX, ret+0(FP)\n\tRET\n")

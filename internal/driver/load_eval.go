@@ -12,8 +12,8 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// model makes the executor of a compiled model whose kernels are at the given addresses.
-func (c *Compiled) model(opts exec.Options, addr func(level, kernel int) uintptr) (*exec.Model, error) {
+// model makes the executor of a compiled model whose kernels are at the given addresses and entered by enter.
+func (c *Compiled) model(opts exec.Options, enter func(fn uintptr, args *int64, lo, hi int64), addr func(level, kernel int) uintptr) (*exec.Model, error) {
 	r, err := c.Weights()
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func (c *Compiled) model(opts exec.Options, addr func(level, kernel int) uintptr
 	}
 	var levels []exec.Level
 	for i, lv := range c.Program.Levels {
-		e := exec.Level{Name: lv.Name, Features: lv.CPUID}
+		e := exec.Level{Name: lv.Name, Features: lv.CPUID, Enter: enter}
 		for k := range c.Program.Kernels[i] {
 			e.Kernels = append(e.Kernels, addr(i, k))
 		}
@@ -45,12 +45,12 @@ func (c *Compiled) LoadEvaluated(opts exec.Options) (*exec.Model, error) {
 		return nil, fmt.Errorf("compiled for %d levels, want one", len(c.Program.Levels))
 	}
 	opts.HasFeatures = func([]string) bool { return true }
-	opts.Call = func(fn uintptr, args *int64, lo, hi int64) {
+	enter := func(fn uintptr, args *int64, lo, hi int64) {
 		if err := evalKernel(c.Program.Kernels[0][fn-1], args, lo, hi); err != nil {
 			panic(err)
 		}
 	}
-	return c.model(opts, func(_, kernel int) uintptr { return uintptr(kernel + 1) })
+	return c.model(opts, enter, func(_, kernel int) uintptr { return uintptr(kernel + 1) })
 }
 
 // evalKernel runs f on an argument block. The block does not say how long buffers are, so accesses are

@@ -67,7 +67,7 @@ func LoadAll(ctx context.Context, cs []*Compiled, opts exec.Options) (ls []*Load
 	code.users.Store(int32(len(cs)))
 	for i, c := range cs {
 		l := &Loaded{code: code}
-		l.Model, err = c.model(opts, func(level, kernel int) uintptr {
+		l.Model, err = c.model(opts, nil, func(level, kernel int) uintptr {
 			return code.Symbol(backend.Symbol(kernelName(i, c.Program.Kernels[level][kernel]), c.Program.Levels[level].Name))
 		})
 		if err != nil {

@@ -7,6 +7,7 @@ package native
 import (
 	"debug/elf"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,7 +45,7 @@ func Load(objects ...[]byte) (*Code, error) {
 	if out, err := exec.Command(lld, args...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("native: %s: %w\n%s", lld, err, out)
 	}
-	return load(so)
+	return load(so, (*elf.File).DynamicSymbols)
 }
 
 func findLLD() (string, error) {
@@ -56,30 +57,34 @@ func findLLD() (string, error) {
 	return "", fmt.Errorf("native: ld.lld-19 not found; install it with: apt-get install -y lld-19")
 }
 
-func load(so string) (*Code, error) {
-	f, err := elf.Open(so)
+// load maps the segments of an ELF file at the distances that they want of each other.
+func load(path string, symbols func(*elf.File) ([]elf.Symbol, error)) (*Code, error) {
+	f, err := elf.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	var size uint64
+	start, end := uint64(math.MaxUint64), uint64(0)
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_LOAD {
-			size = max(size, p.Vaddr+p.Memsz)
+			start, end = min(start, p.Vaddr), max(end, p.Vaddr+p.Memsz)
 		}
+	}
+	if start >= end {
+		return nil, fmt.Errorf("native: %s has nothing to load", path)
 	}
 	for _, s := range f.Sections {
 		if s.Type == elf.SHT_RELA && s.Size > 0 {
 			return nil, fmt.Errorf("native: the code needs relocations (%s)", s.Name)
 		}
 	}
-	mem, err := syscall.Mmap(-1, 0, int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	mem, err := syscall.Mmap(-1, 0, int(end-start), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
 	if err != nil {
 		return nil, fmt.Errorf("native: mmap: %w", err)
 	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_LOAD {
-			if _, err := p.ReadAt(mem[p.Vaddr:p.Vaddr+p.Filesz], 0); err != nil {
+			if _, err := p.ReadAt(mem[p.Vaddr-start:][:p.Filesz], 0); err != nil {
 				return nil, err
 			}
 		}
@@ -88,13 +93,13 @@ func load(so string) (*Code, error) {
 		return nil, fmt.Errorf("native: mprotect: %w", err)
 	}
 	c := &Code{mem, map[string]uintptr{}}
-	syms, err := f.DynamicSymbols()
+	syms, err := symbols(f)
 	if err != nil {
 		return nil, err
 	}
 	base := uintptr(unsafe.Pointer(unsafe.SliceData(mem)))
 	for _, s := range syms {
-		c.sym[s.Name] = base + uintptr(s.Value)
+		c.sym[s.Name] = base + uintptr(s.Value-start)
 	}
 	return c, nil
 }

@@ -7,3 +7,8 @@ package abi
 //
 //go:noescape
 func Call(fn uintptr, args *int64, lo, hi int64)
+
+// CallGo is Call for a kernel in Go assembly.
+//
+//go:noescape
+func CallGo(fn uintptr, args *int64, lo, hi int64)

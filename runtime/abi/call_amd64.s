@@ -18,6 +18,23 @@ TEXT ·Call(SB), 0, $49408-32
 	MOVQ R12, SP
 	RET
 
+// The frame holds the kernel's arguments, its scratch memory, and room to align that.
+
+// func CallGo(fn uintptr, args *int64, lo, hi int64)
+TEXT ·CallGo(SB), 0, $49248-32
+	MOVQ fn+0(FP), AX
+	MOVQ args+8(FP), BX
+	MOVQ lo+16(FP), CX
+	MOVQ hi+24(FP), DX
+	LEAQ 95(SP), SI
+	ANDQ $~63, SI
+	MOVQ BX, 0(SP)
+	MOVQ CX, 8(SP)
+	MOVQ DX, 16(SP)
+	MOVQ SI, 24(SP)
+	CALL AX
+	RET
+
 // func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 TEXT ·cpuid(SB), NOSPLIT, $0-24
 	MOVL leaf+0(FP), AX

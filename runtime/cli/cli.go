@@ -33,9 +33,6 @@ type Info struct {
 	Version string   // of nnc
 	// Weights loads the weights; nil means those behind the executable.
 	Weights func() (*weights.Data, error)
-	// Call and HasFeatures are as in exec.Options; nil outside tests.
-	Call        func(fn uintptr, args *int64, lo, hi int64)
-	HasFeatures func(names []string) bool
 }
 
 // Main runs the command line of the process and exits.
@@ -272,7 +269,7 @@ func parseBytes(s string) (int64, error) {
 
 // options are the engine's for the flags.
 func (a *app) options() exec.Options {
-	return exec.Options{Threads: a.threads, CPU: a.cpu, MaxMemory: a.maxMemory, Call: a.Call, HasFeatures: a.HasFeatures}
+	return exec.Options{Threads: a.threads, CPU: a.cpu, MaxMemory: a.maxMemory}
 }
 
 // load makes the model ready to run.

@@ -35,17 +35,15 @@ func product() Info {
 			},
 			ArenaSize: -1, Kernels: []string{"sub"},
 		},
-		Levels:  []exec.Level{{Name: "go", Kernels: []uintptr{1}}},
-		Version: "1.2.3", HostOps: []string{"NonZero n1"},
-		Weights:     func() (*weights.Data, error) { return weights.FromBytes(nil), nil },
-		HasFeatures: func([]string) bool { return true },
-		Call: func(_ uintptr, args *int64, lo, hi int64) {
+		Levels: []exec.Level{{Name: "go", Kernels: []uintptr{1}, Enter: func(_ uintptr, args *int64, lo, hi int64) {
 			p := unsafe.Slice((*unsafe.Pointer)(unsafe.Pointer(args)), 3)
 			at := func(i int, j int64) *float32 { return (*float32)(unsafe.Add(p[i], 4*j)) }
 			for j := lo; j < hi; j++ {
 				*at(2, j) = *at(0, j) - *at(1, j)
 			}
-		},
+		}}},
+		Version: "1.2.3", HostOps: []string{"NonZero n1"},
+		Weights: func() (*weights.Data, error) { return weights.FromBytes(nil), nil },
 	}
 }
 

@@ -36,6 +36,9 @@ type Level struct {
 	// Features are what the processor must have, as abi.HasFeatures names them.
 	Features []string
 	Kernels  []uintptr
+	// Enter runs kernel fn over [lo, hi) on its argument words; nil means abi.Call. Where it is a function of
+	// Go's, what it takes for fn need not be an address, but not 0.
+	Enter func(fn uintptr, args *int64, lo, hi int64)
 }
 
 // Options steer a Model. The zero value is good for most.
@@ -48,8 +51,6 @@ type Options struct {
 	// CPU names the level to use; "" means the environment variable NNC_CPU, and without it the best
 	// one that the processor has.
 	CPU string
-	// Call calls kernels; nil means abi.Call. Tests set it to run kernels written in Go.
-	Call func(fn uintptr, args *int64, lo, hi int64)
 	// HasFeatures reports whether the processor has all features; nil means abi.HasFeatures.
 	HasFeatures func(names []string) bool
 }
@@ -62,7 +63,6 @@ type Model struct {
 	levelNum int
 	opts     Options
 	limit    int64 // of memory in bytes; 0 for none
-	call     kernelFunc
 
 	// Facts about the plan, computed once.
 	dimAt   []int        // where an input's dimensions are in a call's vector of them
@@ -91,10 +91,7 @@ func New(p *plan.Plan, levels []Level, weights []byte, opts Options) (*Model, er
 	if int64(len(weights)) != p.WeightsSize {
 		return nil, &Error{Kind: ErrPlan, What: p.Name + ": weights", Want: fmt.Sprintf("%d bytes", p.WeightsSize), Got: fmt.Sprint(len(weights))}
 	}
-	m := &Model{p: p, weights: weights, opts: opts, call: opts.Call}
-	if m.call == nil {
-		m.call = abi.Call
-	}
+	m := &Model{p: p, weights: weights, opts: opts}
 	if m.opts.HasFeatures == nil {
 		m.opts.HasFeatures = abi.HasFeatures
 	}
@@ -153,6 +150,9 @@ func (m *Model) chooseLevel(levels []Level) error {
 		return &Error{Kind: ErrLevel, What: m.p.Name, Err: fmt.Errorf("this processor has none of the levels %s; build for a lower one (-cpu)", strings.Join(names, ", "))}
 	}
 	m.level, m.levelNum = levels[best], best
+	if m.level.Enter == nil {
+		m.level.Enter = abi.Call
+	}
 	if got := len(m.level.Kernels); got != len(m.p.Kernels) || slices.Contains(m.level.Kernels, 0) {
 		return &Error{Kind: ErrPlan, What: "level " + m.level.Name, Want: fmt.Sprintf("%d kernels, all with an address", len(m.p.Kernels)), Got: fmt.Sprint(got)}
 	}

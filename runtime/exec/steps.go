@@ -92,7 +92,7 @@ func (m *Model) kernel(f *frame, s *plan.Step, pc int) (int, error) {
 			f.args[i] += f.slots[a.Off]
 		}
 	}
-	m.pool.run(f.task, m.call, m.level.Kernels[s.Kernel], unsafe.SliceData(f.args), f.slots[m.par[pc]], s.Grain)
+	m.pool.run(f.task, m.level.Enter, m.level.Kernels[s.Kernel], unsafe.SliceData(f.args), f.slots[m.par[pc]], s.Grain)
 	return pc + 1, nil
 }
 
