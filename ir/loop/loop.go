@@ -22,6 +22,9 @@ type Type struct {
 	Lanes int
 }
 
+// MaxLanes is the longest vector: a register of bytes at the widest level.
+const MaxLanes = 64
+
 // Scalar is the scalar type of d.
 func Scalar(d tensor.DType) Type { return Type{d, 1} }
 
@@ -92,7 +95,8 @@ const (
 // Op is an instruction's operation.
 type Op uint8
 
-// The operations. Arithmetic works lane by lane on operands of one type. Integers wrap.
+// The operations. Arithmetic works lane by lane on operands of one type: integers, f32 and f64. Integers wrap.
+// f16 and bf16 are loaded, stored and moved between lanes; of the two only f16 is converted, from and to f32.
 const (
 	OpConst     Op = iota // Imm: the bits of the element, splat over the lanes
 	OpAdd                 // a+b

@@ -3,6 +3,7 @@ package loop
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
@@ -10,7 +11,8 @@ import (
 // Verify checks what every consumer of a kernel may rely on:
 //
 //   - a value is defined once, before its uses, in the block of the use or one around it;
-//   - operands and results have the number and the types that the operation says;
+//   - operands and results have the number and the types that the operation says; vectors have a power of two
+//     of lanes, at most MaxLanes;
 //   - stores go to buffers marked Write; buffers have a byte-sized element type;
 //   - loop bodies take the counter and the carried values and yield as many of the same types, and the
 //     two sides of a conditional yield the types of its results.
@@ -43,6 +45,8 @@ func (v *verifier) check(ok bool, format string, args ...any) {
 
 func (v *verifier) define(vs []*Value) {
 	for _, x := range vs {
+		n := x.Type.Lanes
+		v.check(n >= 1 && n <= MaxLanes && n&(n-1) == 0, "value %d has %d lanes, want a power of two up to %d", x.ID, n, MaxLanes)
 		v.check(!v.seen[x], "value %d is defined twice", x.ID)
 		v.seen[x] = true
 	}
@@ -122,28 +126,41 @@ var shapes = map[Op]struct {
 	args int
 	ok   func(in *Instr) bool
 }{
-	OpConst: {0, nil}, OpIota: {0, func(in *Instr) bool { return !in.Results[0].Type.Elem.IsFloat() }},
-	OpAdd: {2, same}, OpSub: {2, same}, OpMul: {2, same}, OpDiv: {2, same}, OpRem: {2, same}, OpMin: {2, same}, OpMax: {2, same},
-	OpAnd: {2, same}, OpOr: {2, same}, OpXor: {2, same}, OpShl: {2, same}, OpShr: {2, same}, OpFMA: {3, same},
-	OpNeg: {1, same}, OpAbs: {1, same}, OpSqrt: {1, same}, OpFloor: {1, same}, OpCeil: {1, same}, OpTrunc: {1, same}, OpRound: {1, same}, OpNot: {1, same},
+	OpConst: {0, nil}, OpIota: {0, func(in *Instr) bool { return integers(in.Results[0].Type.Elem) && in.Results[0].Type.Lanes > 1 }},
+	OpAdd: {2, same(numbers)}, OpSub: {2, same(numbers)}, OpMul: {2, same(numbers)}, OpDiv: {2, same(numbers)}, OpRem: {2, same(integers)},
+	OpMin: {2, same(numbers)}, OpMax: {2, same(numbers)}, OpFMA: {3, same(floats)}, OpNeg: {1, same(numbers)}, OpAbs: {1, same(numbers)},
+	OpSqrt: {1, same(floats)}, OpFloor: {1, same(floats)}, OpCeil: {1, same(floats)}, OpTrunc: {1, same(floats)}, OpRound: {1, same(floats)},
+	OpAnd: {2, same(bitwise)}, OpOr: {2, same(bitwise)}, OpXor: {2, same(bitwise)}, OpNot: {1, same(bitwise)},
+	OpShl: {2, same(integers)}, OpShr: {2, same(integers)},
 	OpCmp: {2, func(in *Instr) bool {
-		return in.Args[0].Type == in.Args[1].Type && in.Results[0].Type == Vec(tensor.Bool, in.Args[0].Type.Lanes)
+		a := in.Args[0].Type
+		return numbers(a.Elem) && in.Args[1].Type == a && in.Results[0].Type == Vec(tensor.Bool, a.Lanes)
 	}},
 	OpSelect: {3, func(in *Instr) bool {
 		r := in.Results[0].Type
 		return in.Args[1].Type == r && in.Args[2].Type == r && in.Args[0].Type == Vec(tensor.Bool, r.Lanes)
 	}},
-	OpConvert: {1, func(in *Instr) bool { return in.Args[0].Type.Lanes == in.Results[0].Type.Lanes }},
+	OpConvert: {1, func(in *Instr) bool {
+		a, r := in.Args[0].Type, in.Results[0].Type
+		half := a.Elem == tensor.F16 && r.Elem == tensor.F32 || a.Elem == tensor.F32 && r.Elem == tensor.F16
+		return a.Lanes == r.Lanes && (half || numbers(a.Elem) && numbers(r.Elem))
+	}},
 	OpBitcast: {1, func(in *Instr) bool {
 		a, r := in.Args[0].Type, in.Results[0].Type
-		return a.Elem.Bits()*a.Lanes == r.Elem.Bits()*r.Lanes
+		return a.Elem != tensor.Bool && r.Elem != tensor.Bool && a.Elem.Bits()*a.Lanes == r.Elem.Bits()*r.Lanes
 	}},
-	OpBroadcast: {1, func(in *Instr) bool { return in.Args[0].Type == Scalar(in.Results[0].Type.Elem) }},
+	OpBroadcast: {1, func(in *Instr) bool {
+		r := in.Results[0].Type
+		return r.Lanes > 1 && in.Args[0].Type == Scalar(r.Elem)
+	}},
 	OpExtract: {1, func(in *Instr) bool {
-		return int(in.Imm) < in.Args[0].Type.Lanes && in.Results[0].Type == Scalar(in.Args[0].Type.Elem)
+		a := in.Args[0].Type
+		return a.Lanes > 1 && in.Imm < uint64(a.Lanes) && in.Results[0].Type == Scalar(a.Elem)
 	}},
 	OpShuffle: {2, func(in *Instr) bool {
-		return in.Args[0].Type == in.Args[1].Type && in.Results[0].Type == Vec(in.Args[0].Type.Elem, len(in.Lanes))
+		a := in.Args[0].Type
+		outside := func(l int) bool { return l < 0 || l >= 2*a.Lanes }
+		return a.Lanes > 1 && in.Args[1].Type == a && in.Results[0].Type == Vec(a.Elem, len(in.Lanes)) && !slices.ContainsFunc(in.Lanes, outside)
 	}},
 	OpReduceAdd: {1, reduces}, OpReduceMul: {1, reduces}, OpReduceMin: {1, reduces}, OpReduceMax: {1, reduces},
 	OpLoad: {1, func(in *Instr) bool { return in.Args[0].Type == Index && in.Results[0].Type.Elem == in.Buf.Elem }},
@@ -163,13 +180,21 @@ var shapes = map[Op]struct {
 	}},
 }
 
-func same(in *Instr) bool {
-	for _, a := range in.Args {
-		if a.Type != in.Results[0].Type {
-			return false
-		}
+// The element types that operations work on: f16 and bf16 are only moved, and f16 converted.
+func floats(d tensor.DType) bool   { return d == tensor.F32 || d == tensor.F64 }
+func integers(d tensor.DType) bool { return d.IsInt() && d.Bits() >= 8 }
+func numbers(d tensor.DType) bool  { return floats(d) || integers(d) }
+func bitwise(d tensor.DType) bool  { return integers(d) || d == tensor.Bool }
+
+// same wants one type for all, with elements that are of the operation.
+func same(elem func(tensor.DType) bool) func(in *Instr) bool {
+	return func(in *Instr) bool {
+		r := in.Results[0].Type
+		return elem(r.Elem) && !slices.ContainsFunc(in.Args, func(a *Value) bool { return a.Type != r })
 	}
-	return true
 }
 
-func reduces(in *Instr) bool { return in.Results[0].Type == Scalar(in.Args[0].Type.Elem) }
+func reduces(in *Instr) bool {
+	a := in.Args[0].Type
+	return numbers(a.Elem) && a.Lanes > 1 && in.Results[0].Type == Scalar(a.Elem)
+}
