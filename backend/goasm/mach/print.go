@@ -47,6 +47,9 @@ func (p *printer) inst(in *Inst) {
 	}
 	var args []string
 	for _, a := range in.Args {
+		if a.Hidden {
+			continue
+		}
 		args = append(args, p.arg(a))
 	}
 	text := in.Op
