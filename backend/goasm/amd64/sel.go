@@ -16,15 +16,16 @@ type sel struct {
 	wide  bool // AVX-512
 	pool  *mach.Pool
 
-	regs   map[*loop.Value]mach.Reg
-	width  map[*loop.Value]int // AVX2: bytes per lane of a vector of booleans
-	def    map[*loop.Value]*loop.Instr
-	uses   map[*loop.Value]int
-	fused  map[*loop.Value]bool // not computed where defined: part of the instruction that uses it
-	bases  map[*loop.Buf]mach.Arg
-	consts map[constKey]mach.Reg
-	entry  []*mach.Inst // constants, computed where the kernel begins
-	cur    *loop.Instr
+	regs       map[*loop.Value]mach.Reg
+	width      map[*loop.Value]int // AVX2: bytes per lane of a vector of booleans
+	def        map[*loop.Value]*loop.Instr
+	uses       map[*loop.Value]int
+	fused      map[*loop.Value]bool // not computed where defined: part of the instruction that uses it
+	bases      map[*loop.Buf]mach.Arg
+	consts     map[constKey]mach.Reg
+	byteConsts map[string]mach.Reg
+	entry      []*mach.Inst // constants, computed where the kernel begins
+	cur        *loop.Instr
 }
 
 type constKey struct {
@@ -42,7 +43,7 @@ func (s *sel) fail(format string, args ...any) {
 // selectFunc turns a kernel into machine instructions.
 func selectFunc(f *loop.Func, level *target.Level, symbol string, pool *mach.Pool) (s *sel, err error) {
 	s = &sel{f: mach.NewFunc(symbol), level: level, wide: level.Masks, pool: pool, regs: map[*loop.Value]mach.Reg{}, width: map[*loop.Value]int{},
-		def: map[*loop.Value]*loop.Instr{}, uses: map[*loop.Value]int{}, fused: map[*loop.Value]bool{}, bases: map[*loop.Buf]mach.Arg{}, consts: map[constKey]mach.Reg{}}
+		def: map[*loop.Value]*loop.Instr{}, uses: map[*loop.Value]int{}, fused: map[*loop.Value]bool{}, bases: map[*loop.Buf]mach.Arg{}, consts: map[constKey]mach.Reg{}, byteConsts: map[string]mach.Reg{}}
 	defer func() {
 		if e, ok := recover().(selError); ok {
 			err = e.error

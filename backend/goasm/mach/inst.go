@@ -50,14 +50,15 @@ const (
 
 // Arg is an operand.
 type Arg struct {
-	Kind  Kind
-	Mode  Mode // of Reg
-	View  uint8
-	Scale uint8
-	Reg   Reg // KReg; the base of KMem
-	Index Reg
-	Imm   int64 // KImm, KLabel; the displacement of KMem
-	Sym   string
+	Kind   Kind
+	Mode   Mode // of Reg
+	View   uint8
+	Scale  uint8
+	Reg    Reg // KReg; the base of KMem
+	Index  Reg
+	Imm    int64 // KImm, KLabel; the displacement of KMem
+	Sym    string
+	Hidden bool // used without being named
 }
 
 // R reads a register. view says under which of its names the machine prints it.

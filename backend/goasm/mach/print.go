@@ -98,7 +98,7 @@ func (p *printer) arg(a Arg) string {
 	}
 	s += "(" + p.reg(a.Reg, 0) + ")"
 	if a.Index != 0 {
-		s += fmt.Sprintf("(%s*%d)", p.reg(a.Index, 0), a.Scale)
+		s += fmt.Sprintf("(%s*%d)", p.reg(a.Index, a.View), a.Scale)
 	}
 	return s
 }
