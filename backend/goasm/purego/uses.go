@@ -1,0 +1,144 @@
+package purego
+
+import "github.com/nnc-go/nnc/ir/loop"
+
+// uses says what of a kernel is needed.
+type uses struct {
+	def  map[*loop.Value]*loop.Instr // of values that an instruction without regions gives
+	run  map[*loop.Value]int         // the straight line of code that defines a value
+	need map[lane]bool
+	// far are the needed lanes that something outside of their straight line uses.
+	far  map[lane]bool
+	bufs map[*loop.Buf]bool
+	ends map[*loop.Block]int // the line of a block's yields
+
+	lines   int
+	changed bool
+}
+
+func (u *uses) of(l lane) bool { return u.need[l] }
+
+// straight reports whether an instruction is part of a straight line, inside of which order is free.
+func straight(in *loop.Instr) bool { return len(in.Blocks) == 0 && !in.Op.Writes() }
+
+// findUses finds out what the stores of the kernel need. Operands are those that the renderings ask for.
+func (r *renderer) findUses() *uses {
+	u := &uses{def: map[*loop.Value]*loop.Instr{}, run: map[*loop.Value]int{}, need: map[lane]bool{}, far: map[lane]bool{}, bufs: map[*loop.Buf]bool{}, ends: map[*loop.Block]int{}}
+	u.number(r.f.Body)
+	r.dry = true
+	defer func() { r.dry = false }()
+	for u.changed = true; u.changed; {
+		u.changed = false
+		r.walk(u, r.f.Body)
+	}
+	return u
+}
+
+// number gives every straight line a number.
+func (u *uses) number(b *loop.Block) {
+	for _, p := range b.Params {
+		u.lines++
+		u.run[p] = u.lines
+	}
+	u.lines++
+	for _, in := range b.Instrs {
+		if !straight(in) {
+			u.lines++
+		}
+		for _, v := range in.Results {
+			u.run[v] = u.lines
+			u.def[v] = in
+		}
+		if straight(in) {
+			continue
+		}
+		for _, s := range in.Blocks {
+			u.number(s)
+		}
+		u.lines++
+	}
+	u.lines++
+	u.ends[b] = u.lines
+}
+
+// mark notes that line run uses l.
+func (u *uses) mark(l lane, run int) {
+	if !u.need[l] {
+		u.need[l], u.changed = true, true
+	}
+	if u.run[l.v] != run && !u.far[l] {
+		u.far[l], u.changed = true, true
+	}
+}
+
+// walk goes through a block backwards.
+func (r *renderer) walk(u *uses, b *loop.Block) {
+	const elsewhere = -1
+	for i := len(b.Instrs) - 1; i >= 0; i-- {
+		in := b.Instrs[i]
+		run := elsewhere
+		if straight(in) {
+			run = u.run[in.Results[0]]
+		}
+		r.arg = func(l lane) string {
+			u.mark(l, run)
+			return "x"
+		}
+		switch {
+		case in.Op == loop.OpFor:
+			r.walkLoop(u, in)
+		case in.Op == loop.OpIf:
+			r.arg(lane{in.Args[0], 0})
+			for _, s := range in.Blocks {
+				for k, y := range s.Yield {
+					u.pass(in.Results[k], y)
+				}
+				r.walk(u, s)
+			}
+		case in.Op.Writes():
+			u.bufs[in.Buf] = true
+			r.store(in)
+		default:
+			r.walkLanes(u, in)
+		}
+	}
+}
+
+func (r *renderer) walkLanes(u *uses, in *loop.Instr) {
+	v := in.Results[0]
+	for l := range v.Type.Lanes {
+		if u.need[lane{v, l}] {
+			if in.Buf != nil {
+				u.bufs[in.Buf] = true
+			}
+			r.instr(in, l, "x")
+		}
+	}
+}
+
+// pass marks the lanes of from that become needed lanes of to.
+func (u *uses) pass(to, from *loop.Value) {
+	for l := range to.Type.Lanes {
+		if u.need[lane{to, l}] {
+			u.mark(lane{from, l}, -1)
+		}
+	}
+}
+
+// walkLoop: a carried value is one variable, needed when the body's parameter or the result is.
+func (r *renderer) walkLoop(u *uses, in *loop.Instr) {
+	b := in.Blocks[0]
+	r.arg(lane{in.Args[0], 0})
+	r.arg(lane{in.Args[1], 0})
+	carry := func() {
+		for k, p := range b.Params[1:] {
+			u.pass(in.Results[k], b.Yield[k])
+			u.pass(p, b.Yield[k])
+			u.pass(in.Results[k], in.Args[2+k])
+			u.pass(p, in.Args[2+k])
+		}
+	}
+	carry()
+	r.walk(u, b)
+	carry()
+}
