@@ -1,0 +1,89 @@
+// Package opt prepares kernels for a backend that has no optimiser of its own: Optimize takes work out of inner
+// loops, and Legalize cuts vectors to the width of a register and writes what a machine lacks as what it has.
+// Both turn loop IR into loop IR, so that package loop's evaluator can hold a kernel against its former self.
+package opt
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/target"
+)
+
+// Target is what Legalize needs to know of a machine.
+type Target struct {
+	VecBytes int                       // width of a vector register; 16 at least
+	Masks    bool                      // predicates have registers of their own, a bit per lane
+	Native   func(in *loop.Instr) bool // the backend has an instruction, or a sequence, for in
+}
+
+// level is what expansions are written for: they make FMA only from FMA, and convert f16 only where that is native.
+var level = &target.Level{FMA: true, F16C: true}
+
+// maxDepth bounds how often a rule's result is expanded again: rules lead from rarer to more common operations.
+const maxDepth = 12
+
+// Legalize changes f so that
+//
+//   - each vector fits one register: Lanes*Elem.Size() <= VecBytes. A Bool counts a byte per lane; where it meets
+//     vectors of wider elements it has as many lanes as those, and is cut or joined by OpShuffle where they differ;
+//   - each instruction is one for which t.Native is true; constants, loops and conditionals are taken to be.
+//
+// Bits of results stay. The error names an operation that has neither a native form nor a rule.
+func Legalize(f *loop.Func, t *Target) error {
+	for range maxDepth {
+		wide, err := measure(f, t)
+		if err != nil {
+			return err
+		}
+		if wide {
+			split(f, t)
+		}
+		again, err := expand(f, t)
+		if err != nil {
+			return err
+		}
+		loop.Simplify(f)
+		if !again {
+			return nil
+		}
+	}
+	return fmt.Errorf("opt: %s: expansions do not end", f.Name)
+}
+
+// walk visits the instructions of b and of the blocks inside.
+func walk(b *loop.Block, visit func(in *loop.Instr)) {
+	for _, in := range b.Instrs {
+		visit(in)
+		for _, s := range in.Blocks {
+			walk(s, visit)
+		}
+	}
+}
+
+var errLanes = errors.New("want a power of two of lanes")
+
+// measure reports whether f has a vector that no register holds.
+func measure(f *loop.Func, t *Target) (wide bool, err error) {
+	walk(f.Body, func(in *loop.Instr) {
+		for _, r := range in.Results {
+			if n := r.Type.Lanes; n&(n-1) != 0 {
+				err = fmt.Errorf("opt: %s: %v gives %v: %w", f.Name, in.Op, r.Type, errLanes)
+			}
+		}
+		wide = wide || tooWide(in, t)
+	})
+	return wide, err
+}
+
+func tooWide(in *loop.Instr, t *Target) bool {
+	for _, vs := range [][]*loop.Value{in.Results, in.Args} {
+		for _, v := range vs {
+			if v.Type.Lanes > 1 && v.Type.Lanes*v.Type.Elem.Size() > t.VecBytes {
+				return true
+			}
+		}
+	}
+	return false
+}
