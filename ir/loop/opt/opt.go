@@ -4,7 +4,6 @@
 package opt
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/nnc-go/nnc/ir/loop"
@@ -33,10 +32,8 @@ const maxDepth = 12
 // Bits of results stay. The error names an operation that has neither a native form nor a rule.
 func Legalize(f *loop.Func, t *Target) error {
 	for range maxDepth {
-		wide, err := measure(f, t)
-		if err != nil {
-			return err
-		}
+		wide := false
+		walk(f.Body, func(in *loop.Instr) { wide = wide || tooWide(in, t) })
 		if wide {
 			split(f, t)
 		}
@@ -60,21 +57,6 @@ func walk(b *loop.Block, visit func(in *loop.Instr)) {
 			walk(s, visit)
 		}
 	}
-}
-
-var errLanes = errors.New("want a power of two of lanes")
-
-// measure reports whether f has a vector that no register holds.
-func measure(f *loop.Func, t *Target) (wide bool, err error) {
-	walk(f.Body, func(in *loop.Instr) {
-		for _, r := range in.Results {
-			if n := r.Type.Lanes; n&(n-1) != 0 {
-				err = fmt.Errorf("opt: %s: %v gives %v: %w", f.Name, in.Op, r.Type, errLanes)
-			}
-		}
-		wide = wide || tooWide(in, t)
-	})
-	return wide, err
 }
 
 func tooWide(in *loop.Instr, t *Target) bool {

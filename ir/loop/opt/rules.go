@@ -17,7 +17,6 @@ type rule struct {
 
 // rules are tried in order; one that makes nothing does not apply.
 var rules = []rule{
-	{loop.OpCmp, compares(isBool), cmpBool},
 	{loop.OpCmp, compares(isUnsigned), cmpUnsigned},
 	{loop.OpMin, gives(isInt), minMaxInt(loop.LT)},
 	{loop.OpMax, gives(isInt), minMaxInt(loop.GT)},
@@ -62,22 +61,11 @@ var rules = []rule{
 	{loop.OpReduceMin, always, halve(loop.OpMin)},
 	{loop.OpReduceMax, always, halve(loop.OpMax)},
 	{loop.OpDot4, always, dot4},
-	{loop.OpConvert, converts(any, isBool), func(b *loop.Builder, in *loop.Instr) *loop.Value {
-		x := in.Args[0]
-		return b.Cmp(loop.NE, b.And(x, b.IntOf(x.Type, 1)), b.IntOf(x.Type, 0))
-	}},
-	{loop.OpConvert, converts(isBool, isInt), func(b *loop.Builder, in *loop.Instr) *loop.Value {
-		t := in.Results[0].Type
-		return b.Select(in.Args[0], b.IntOf(t, 1), b.IntOf(t, 0))
-	}},
 	{loop.OpConvert, sameWidthInts, func(b *loop.Builder, in *loop.Instr) *loop.Value {
 		return b.Bitcast(in.Args[0], in.Results[0].Type)
 	}},
 	{loop.OpConvert, converts(isNarrow, isFloat), convertVia(tensor.I32)},
 	{loop.OpConvert, converts(isFloat, isNarrow), convertVia(tensor.I32)},
-	{loop.OpConvert, converts(isElem(tensor.F16), any), convertVia(tensor.F32)},
-	{loop.OpConvert, converts(isFloat, isElem(tensor.F16)), convertVia(tensor.F32)},
-	{loop.OpConvert, converts(isElem(tensor.I32), isElem(tensor.F16)), convertVia(tensor.F32)},
 	{loop.OpConvert, converts(isElem(tensor.F32, tensor.F64), isElem(tensor.U32)), floatToU32},
 	{loop.OpConvert, converts(isElem(tensor.U32), isElem(tensor.F32)), u32ToF32},
 	{loop.OpConvert, converts(isElem(tensor.U32), isElem(tensor.F64)), u32ToF64},
@@ -92,7 +80,6 @@ var rules = []rule{
 
 type elems func(d tensor.DType) bool
 
-func any(tensor.DType) bool          { return true }
 func isBool(d tensor.DType) bool     { return d == tensor.Bool }
 func isFloat(d tensor.DType) bool    { return d.IsFloat() }
 func isInt(d tensor.DType) bool      { return d.IsInt() }
@@ -166,17 +153,6 @@ func toBytes(b *loop.Builder, v *loop.Value) *loop.Value {
 
 func fromBytes(b *loop.Builder, v *loop.Value) *loop.Value {
 	return b.Cmp(loop.NE, v, b.IntOf(v.Type, 0))
-}
-
-func cmpBool(b *loop.Builder, in *loop.Instr) *loop.Value {
-	x, y := in.Args[0], in.Args[1]
-	switch in.Pred {
-	case loop.EQ:
-		return b.Not(b.Xor(x, y))
-	case loop.NE:
-		return b.Xor(x, y)
-	}
-	return b.Cmp(in.Pred, toBytes(b, x), toBytes(b, y))
 }
 
 // cmpUnsigned: with the top bits flipped, signed order is unsigned order.
