@@ -1,0 +1,117 @@
+// Package stress holds the runtime under load. Its test makes Go packages of models, adds
+// testdata/load_test.go to them and runs that there, so what is tried is what users get: the generated
+// package with the code that is linked into it. Kernels write memory that only integers point to, on
+// stacks that the collector, the profiler and the tracer walk; this is where that would show.
+//
+//	go test ./internal/stress                 a short form
+//	go test ./internal/stress -full -v        64 goroutines, 1000 runs each, on real models (make stress)
+package stress
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nnc-go/nnc/build"
+	"github.com/nnc-go/nnc/internal/driver"
+)
+
+var (
+	full    = flag.Bool("full", false, "64 goroutines with 1000 runs each, on real models too")
+	back    = flag.String("backend", "auto", "the backend to compile with")
+	callers = flag.Int("callers", 64, "with -full: goroutines")
+	runs    = flag.Int("runs", 1000, "with -full: runs of each")
+)
+
+// models differ in what they ask of the runtime. The first is always tried.
+var models = []struct {
+	dir   string
+	batch int // that gives the workers something to do
+	why   string
+}{
+	{"../../examples/digits_cnn", 40, "runs so short that calls and frames weigh most"},
+	{shared + "cifar_resnet20", 2, "kernels long enough for all workers"},
+	{shared + "own_mnist_lstm_op13", 8, "recurrence"},
+	{shared + "gtcrn_simple", 1, "hundreds of short steps"},
+	{shared + "silero_vad", 1, "sizes and branches that depend on data"},
+}
+
+const shared = "../../../shared/models/"
+
+// modes are the ways to build the test. The environment makes the collector check its marks, and
+// overwrite what it frees.
+var modes = []struct {
+	name string
+	args []string
+	env  []string
+}{
+	{"plain", nil, []string{"CGO_ENABLED=0"}},
+	{"race", []string{"-race"}, []string{"CGO_ENABLED=1"}},
+}
+
+func TestLoad(t *testing.T) {
+	if _, err := driver.OpenBackend(*back); err != nil {
+		t.Skip(err)
+	}
+	for i, m := range models {
+		if i > 0 && !*full {
+			break
+		}
+		t.Run(filepath.Base(m.dir), func(t *testing.T) {
+			if _, err := os.Stat(m.dir); err != nil {
+				t.Skip(err)
+			}
+			dir := generate(t, m.dir)
+			for _, mode := range modes {
+				t.Run(mode.name, func(t *testing.T) {
+					if _, err := exec.LookPath("gcc"); err != nil && mode.name == "race" {
+						t.Skip("-race needs a C compiler; install it with: apt-get install -y gcc libc6-dev")
+					}
+					load(t, dir, m.batch, mode.args, mode.env)
+				})
+			}
+		})
+	}
+}
+
+// generate makes the Go package of a model, with load_test.go in it.
+func generate(t *testing.T, model string) string {
+	dir := filepath.Join(t.TempDir(), "model")
+	p, err := driver.Build(context.Background(), filepath.Join(model, "model.onnx"), driver.Options{Backend: *back}, driver.EmitOptions{Kind: "go", Out: dir})
+	require.NoError(t, err)
+	require.NoError(t, p.Compiled.Close())
+	test, err := os.ReadFile("testdata/load_test.go")
+	require.NoError(t, err)
+	clause := []byte("package " + build.Identifier(p.Compiled.Name) + "\n")
+	renamed := bytes.Replace(test, []byte("package model\n"), clause, 1)
+	require.NotEqual(t, string(test), string(renamed))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "load_test.go"), renamed, 0o600))
+	return dir
+}
+
+// load runs the tests of the package in dir.
+func load(t *testing.T, dir string, batch int, args, env []string) {
+	args = append([]string{"test", "-count=1", "-timeout=30m"}, args...)
+	args = append(args, "-run=^(TestLoad|TestCloseUnderLoad|TestDropped)$", "-v", ".", fmt.Sprint("-batch=", batch))
+	if *full {
+		args = append(args, fmt.Sprint("-callers=", *callers), fmt.Sprint("-runs=", *runs))
+	}
+	c := exec.Command("go", args...)
+	c.Dir = dir
+	c.Env = append(append(os.Environ(), "GODEBUG=gccheckmark=1,clobberfree=1"), env...)
+	out, err := c.CombinedOutput()
+	require.NoError(t, err, "%s: %s", c, out)
+	for _, line := range strings.Split(string(out), "\n") {
+		if _, said, ok := strings.Cut(line, "load_test.go:"); ok {
+			t.Log(said)
+		}
+	}
+}
