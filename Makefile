@@ -4,7 +4,7 @@ SHARED ?= ../shared
 FUZZTIME ?= 30s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: test conformance conformance-arm64 types models fuzz-graphs bench fuzz lint update
+.PHONY: test conformance conformance-arm64 types models fuzz-graphs bench stress fuzz lint update
 
 test:
 	$(GO) test ./...
@@ -34,6 +34,12 @@ models:
 bench:
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
 	for m in examples/*/model.onnx; do $(GO) run ./cmd/nnc bench $$m || exit 1; done
+
+# The runtime under load: 64 goroutines with 1000 runs each on one model, with and without the race detector, beside
+# the collector, a profile at 1 kHz, traces and changes of GOMAXPROCS.
+BACKEND ?= auto
+stress:
+	$(GO) test ./internal/stress -full -backend=$(BACKEND) -v -timeout 2h
 
 # Random graphs through the evaluator, code compiled with and without optimising, and ONNX Runtime, whose library
 # (npm pack onnxruntime-node) is ORT; without it, nnc is held against itself alone.

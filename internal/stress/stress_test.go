@@ -72,14 +72,27 @@ func TestLoad(t *testing.T) {
 			dir := generate(t, m.dir)
 			for _, mode := range modes {
 				t.Run(mode.name, func(t *testing.T) {
-					if _, err := exec.LookPath("gcc"); err != nil && mode.name == "race" {
-						t.Skip("-race needs a C compiler; install it with: apt-get install -y gcc libc6-dev")
+					if mode.name == "race" {
+						needGCC(t)
 					}
 					load(t, dir, m.batch, mode.args, mode.env)
 				})
 			}
 		})
 	}
+}
+
+func needGCC(t *testing.T) {
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("-race needs a C compiler; install it with: apt-get install -y gcc libc6-dev")
+	}
+}
+
+// TestWorkers has the race detector watch the data of kernels, which it cannot see inside machine code.
+func TestWorkers(t *testing.T) {
+	needGCC(t)
+	out, err := exec.Command("go", "test", "-race", "-run=^TestGoKernels$", "../../runtime/exec").CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 // generate makes the Go package of a model, with load_test.go in it.
