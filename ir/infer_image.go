@@ -10,6 +10,9 @@ import (
 
 func inferResize(c *InferCtx, op *Op) error {
 	t := op.Operands[0].Type
+	if err := canInterpolate(op, "nearest"); err != nil {
+		return err
+	}
 	if !t.Ranked {
 		return c.unranked(op, t.DType)
 	}
@@ -41,6 +44,14 @@ func inferResize(c *InferCtx, op *Op) error {
 		shape[a] = out[i]
 	}
 	return firstErr(noNegative(op, shape), c.set(op, t.DType, shape))
+}
+
+// canInterpolate refuses strings where mode, whose default is given, is not nearest.
+func canInterpolate(op *Op, absent string) error {
+	if mode := op.Attrs.Str("mode", absent); mode != "nearest" && dtypeOf(op, 0) == tensor.String {
+		return op.Errorf("operand %q is %v and mode is %q, want numbers, or mode nearest", op.Operands[0].Name, op.Operands[0].Type, mode)
+	}
+	return nil
 }
 
 // checkResize refuses words that no version of Resize knows.
@@ -155,7 +166,8 @@ func dyadic(x float64) (num, den int64, ok bool) {
 
 func inferGridSample(c *InferCtx, op *Op) error {
 	d := dtypeOf(op, 0)
-	if err := firstErr(wantWord(op, "mode", "linear", "linear", "nearest", "cubic"), wantWord(op, "padding_mode", "zeros", "zeros", "border", "reflection")); err != nil {
+	if err := firstErr(wantWord(op, "mode", "linear", "linear", "nearest", "cubic"), wantWord(op, "padding_mode", "zeros", "zeros", "border", "reflection"),
+		canInterpolate(op, "linear")); err != nil {
 		return err
 	}
 	if anyUnranked(op, 0, 1) {

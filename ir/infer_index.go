@@ -68,7 +68,23 @@ func withinData(op *Op) error {
 	return nil
 }
 
+// canFold refuses reductions that the elements do not have: strings have none, complex numbers no order.
+func canFold(op *Op) error {
+	how, d := op.Attrs.Str("reduction", "none"), dtypeOf(op, 0)
+	switch {
+	case how == "none":
+	case d == tensor.String:
+		return op.Errorf("reduction is %q for %v, want none", how, op.Operands[0].Type)
+	case d.Class() == tensor.ClassComplex && (how == "max" || how == "min"):
+		return op.Errorf("reduction is %q for %v, which have no order, want none, add or mul", how, op.Operands[0].Type)
+	}
+	return nil
+}
+
 func inferScatterElements(c *InferCtx, op *Op) error {
+	if err := canFold(op); err != nil {
+		return err
+	}
 	if t := op.Operands[0].Type; t.Ranked && op.Operands[1].Type.Ranked {
 		if err := wantRank(op, 1, len(t.Shape), len(t.Shape)); err != nil {
 			return err
@@ -108,6 +124,9 @@ func inferTensorScatter(c *InferCtx, op *Op) error {
 }
 
 func inferScatterND(c *InferCtx, op *Op) error {
+	if err := canFold(op); err != nil {
+		return err
+	}
 	if anyUnranked(op, 0, 1, 2) {
 		return inferSame(c, op)
 	}

@@ -65,7 +65,11 @@ func inferDequantize(c *InferCtx, op *Op) error {
 	if err := checkScales(op); err != nil {
 		return err
 	}
-	return c.like(op, 0, op.Attrs.DType("output_dtype", dtypeOf(op, 1)))
+	d := op.Attrs.DType("output_dtype", dtypeOf(op, 1))
+	if d == tensor.F8E8M0 {
+		return op.Errorf("the result would be of the type of the scale, %v, want output_dtype f32, f16 or bf16", op.Operands[1].Type)
+	}
+	return c.like(op, 0, d)
 }
 
 func inferDynamicQuantize(c *InferCtx, op *Op) error {

@@ -63,21 +63,40 @@ func inferEncode(c *InferCtx, op *Op) error {
 	return c.like(op, 0, tensor.U8)
 }
 
+// Part is the type of the bits of the parts of complex numbers; ok is false for others.
+func Part(d tensor.DType) (bits tensor.DType, ok bool) {
+	switch d {
+	case tensor.C64:
+		return tensor.U32, true
+	case tensor.C128:
+		return tensor.U64, true
+	}
+	return tensor.Invalid, false
+}
+
 func inferPart(c *InferCtx, op *Op) error {
-	if from := dtypeOf(op, 0); from != tensor.Invalid && from != tensor.C128 {
-		return op.Errorf("operand is %v, want c128", op.Operands[0].Type)
+	from := dtypeOf(op, 0)
+	bits, ok := Part(from)
+	if !ok && from != tensor.Invalid {
+		return op.Errorf("operand is %v, want complex numbers", op.Operands[0].Type)
 	}
 	if i := op.Attrs.Int("index", 0); i != 0 && i != 1 {
 		return op.Errorf("attribute index is %d, want 0 or 1", i)
 	}
-	return c.like(op, 0, tensor.U64)
+	return c.like(op, 0, bits)
 }
 
 func inferJoin(c *InferCtx, op *Op) error {
-	if d, err := sameDType(op, 0); err != nil || d != tensor.Invalid && d != tensor.U64 {
-		return op.Errorf("operands are %v and %v, want u64", op.Operands[0].Type, op.Operands[1].Type)
+	d, err := sameDType(op, 0)
+	for _, to := range []tensor.DType{tensor.C64, tensor.C128} {
+		if bits, _ := Part(to); err == nil && d == bits {
+			return c.like(op, 0, to)
+		}
 	}
-	return c.like(op, 0, tensor.C128)
+	if err != nil || d != tensor.Invalid {
+		return op.Errorf("operands are %v and %v, want u32 or u64", op.Operands[0].Type, op.Operands[1].Type)
+	}
+	return c.like(op, 0, tensor.Invalid)
 }
 
 func inferRegroup(c *InferCtx, op *Op) error {

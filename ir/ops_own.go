@@ -21,7 +21,7 @@ var opsOwn = []*OpInfo{
 	row("Pack(X) -> Y", "to:dtype", OwnOp, inferPack, "the low bits of bytes as elements of a type of 2 or 4 bits"),
 	row("Decode(X) -> Y", "from:dtype", Elementwise|OwnOp, inferDecode, "codes (u8) of a float type of at most 8 bits as f32"),
 	row("Encode(X) -> Y", "round_mode:string saturate:int to:dtype", Elementwise|OwnOp, inferEncode, "f32 or f64 as codes (u8) of a float type of at most 8 bits"),
-	row("Part(X) -> Y", "index:int", OwnOp, inferPart, "the bits of the real (0) or imaginary (1) parts of c128, as u64"),
-	row("Join(X, Y) -> Z", "", OwnOp, inferJoin, "c128 of the bits of its real and imaginary parts"),
+	row("Part(X) -> Y", "index:int", OwnOp, inferPart, "the bits of the real (0) or imaginary (1) parts of complex numbers, as u32 or u64"),
+	row("Join(X, Y) -> Z", "", OwnOp, inferJoin, "complex numbers of the bits of their real and imaginary parts"),
 	row("Regroup(X) -> Y", "to:dtype", OwnOp|View, inferRegroup, "the bytes of the last dimension as elements of a type of another width"),
 }

@@ -12,7 +12,7 @@ import (
 func lowerCol2Im(c *Ctx, op *ir.Op) error {
 	x, out := op.Operands[0], op.Results[0]
 	d := x.Type.DType
-	if x.Type.Rank() != 3 || out.Type.Rank() < 3 || !compiled(d) || d == tensor.Bool {
+	if x.Type.Rank() != 3 || out.Type.Rank() < 3 || !compiled(d) {
 		return errDecline
 	}
 	os := out.Type.Shape
@@ -57,12 +57,16 @@ func lowerCol2Im(c *Ctx, op *ir.Op) error {
 	})
 }
 
-// covering sums f over the taps and positions of the windows that cover a pixel.
+// covering sums f over the taps and positions of the windows that cover a pixel; a sum of truths is whether one is.
 func (s *spatial) covering(k *K, pixel []*loop.Value, zero *loop.Value, f func(tap, at *loop.Value) *loop.Value) *loop.Value {
+	add := k.Add
+	if zero.Type.Elem == tensor.Bool {
+		add = k.Or
+	}
 	var walk func(d int, tap, at, sum *loop.Value) *loop.Value
 	walk = func(d int, tap, at, sum *loop.Value) *loop.Value {
 		if d == len(pixel) {
-			return k.Add(sum, f(tap, at))
+			return add(sum, f(tap, at))
 		}
 		return k.For(k.Int(0), k.Dim(s.kernel[d]), 1, []*loop.Value{sum}, func(t *loop.Value, acc []*loop.Value) []*loop.Value {
 			x := k.Sub(k.Add(pixel[d], k.Dim(s.before[d])), k.MulInt(t, s.dilation[d]))

@@ -20,6 +20,7 @@ type gridSample struct {
 	align         bool
 	dims          []ir.Dim // of the image
 	coord, weight tensor.DType
+	wide          tensor.DType // in which places and weights are computed from coordinates
 }
 
 // samplePixel is an index along one axis and its weight, of each lane; the pixels of lanes not in valid,
@@ -31,14 +32,15 @@ func lowerGridSample(c *Ctx, op *ir.Op) error {
 	r := x.Type.Rank()
 	g := gridSample{x: x, grid: grid, mode: op.Attrs.Str("mode", "linear"), padding: op.Attrs.Str("padding_mode", "zeros"), align: op.Attrs.Int("align_corners", 0) != 0,
 		coord: tensor.F32, weight: tensor.F64}
-	if r < 3 || !compiled(x.Type.DType) || !isHalfOrFloat(grid.Type.DType) && grid.Type.DType != tensor.F64 || x.Type.DType == tensor.Bool && g.mode != "nearest" {
+	if r < 3 || !compiled(x.Type.DType) || !isHalfOrFloat(grid.Type.DType) && grid.Type.DType != tensor.F64 {
 		return errDecline
 	}
 	if grid.Type.DType == tensor.F64 {
 		g.coord = tensor.F64
 	}
+	g.wide = tensor.F64
 	if computeType(x.Type.DType) == tensor.F32 {
-		g.weight = tensor.F32
+		g.weight, g.wide = tensor.F32, g.coord
 	}
 	g.dims = x.Type.Shape[2:]
 	batch, channels, shape := x.Type.Shape[0], x.Type.Shape[1], out.Type.Shape[2:]
@@ -101,12 +103,15 @@ func (g *gridSample) axis(n ir.Dim, x *loop.Value) []samplePixel {
 	num := func(v float64) *loop.Value { return g.num(x, v) }
 	size := g.Broadcast(g.Convert(g.Dim(n), g.coord), x.Type.Lanes)
 	last := g.Sub(size, num(1))
-	lo, hi := num(-0.5), g.Sub(size, num(0.5))
 	if g.align {
-		lo, hi = num(0), last
 		x = g.Mul(g.Mul(g.Add(x, num(1)), num(0.5)), last)
 	} else {
 		x = g.Mul(g.Sub(g.Mul(g.Add(x, num(1)), size), num(1)), num(0.5))
+	}
+	x, size, last = g.Convert(x, g.wide), g.Convert(size, g.wide), g.Convert(last, g.wide)
+	lo, hi := num(-0.5), g.Sub(size, num(0.5))
+	if g.align {
+		lo, hi = num(0), last
 	}
 	if g.mode == "nearest" {
 		x = g.Unary(loop.OpRound, x)
@@ -116,7 +121,8 @@ func (g *gridSample) axis(n ir.Dim, x *loop.Value) []samplePixel {
 	case "border":
 		x = g.Select(outside, g.Select(g.Cmp(loop.LT, x, lo), num(0), last), x)
 	case "reflection":
-		x = g.Select(outside, g.reflect(x, lo, hi), x)
+		inner := g.Convert(g.Convert(g.reflect(x, lo, hi), g.coord), g.wide) // as precise as coordinates are
+		x = g.Select(outside, inner, x)
 	}
 	pixel := func(p, w *loop.Value) samplePixel {
 		t := samplePixel{weight: g.Convert(w, g.weight)}
@@ -189,7 +195,7 @@ func (g *gridSample) pixel(taps [][]samplePixel, base *loop.Value) *loop.Value {
 	var sum func(i int, at, valid *loop.Value) *loop.Value
 	sum = func(i int, at, valid *loop.Value) *loop.Value {
 		if i == len(taps) {
-			v := g.Convert(g.fromMemory(g.loadAt(g.Buf(g.x), at), d), g.weight)
+			v := g.CastTo(g.fromMemory(g.loadAt(g.Buf(g.x), at), d), g.weight)
 			if valid != nil {
 				v = g.Select(valid, v, g.num(v, 0))
 			}
@@ -201,7 +207,7 @@ func (g *gridSample) pixel(taps [][]samplePixel, base *loop.Value) *loop.Value {
 			switch {
 			case acc == nil:
 				acc = g.Mul(v, t.weight)
-			case d.IsInt(): // as the reference function: rounding hangs on the last bit
+			case isExact(d):
 				acc = g.Add(acc, g.Mul(v, t.weight))
 			default:
 				acc = g.FMA(v, t.weight, acc)
@@ -211,6 +217,10 @@ func (g *gridSample) pixel(taps [][]samplePixel, base *loop.Value) *loop.Value {
 	}
 	return g.rounded(sum(0, g.Broadcast(base, lanes), nil), d)
 }
+
+// isExact reports whether what is interpolated becomes whole, or true unless it is 0: that hangs on the last bit, so sums are
+// rounded as in the reference function, without FMA.
+func isExact(d tensor.DType) bool { return d.IsInt() || d == tensor.Bool }
 
 // both is x and y, either of which may be absent.
 func (k *K) both(x, y *loop.Value) *loop.Value {

@@ -164,13 +164,16 @@ func (k *K) Fail(err error) {
 }
 
 // Buf is the kernel's view of a value's buffer.
-func (k *K) Buf(v *ir.Value) *loop.Buf {
+func (k *K) Buf(v *ir.Value) *loop.Buf { return k.bufAs(v, v.Type.DType) }
+
+// bufAs is the kernel's view of a value's buffer as elements of another type.
+func (k *K) bufAs(v *ir.Value, d tensor.DType) *loop.Buf {
 	st, err := k.C.at(v)
 	if err != nil {
 		k.Fail(err)
-		return &loop.Buf{Elem: v.Type.DType, Write: true}
+		return &loop.Buf{Elem: d, Write: true}
 	}
-	return k.bufAt(st.buf, v.Type.DType)
+	return k.bufAt(st.buf, d)
 }
 
 // WeightBuf is the kernel's view of packed weights at an offset of the weights.

@@ -46,7 +46,7 @@ func lowerResize(c *Ctx, op *ir.Op) error {
 		outside: op.Attrs.Float("extrapolation_value", 0), exclude: op.Attrs.Int("exclude_outside", 0) != 0,
 		antialias: op.Attrs.Int("antialias", 0) != 0, policy: op.Attrs.Str("keep_aspect_ratio_policy", "stretch"), weight: tensor.F64,
 	}
-	if x.Type.Rank() < 1 || !compiled(x.Type.DType) || r.mode != "nearest" && x.Type.DType == tensor.Bool {
+	if x.Type.Rank() < 1 || !compiled(x.Type.DType) {
 		return errDecline
 	}
 	if computeType(x.Type.DType) == tensor.F32 {

@@ -117,17 +117,16 @@ func (r *resize) across(k *K, a *resizeAxis, from, to *ir.Value, outer, row *loo
 
 // number turns what was loaded from v into the type of sums.
 func (r *resize) number(k *K, x *loop.Value, v *ir.Value) *loop.Value {
-	return k.Convert(k.fromMemory(x, v.Type.DType), r.weight)
+	return k.CastTo(k.fromMemory(x, v.Type.DType), r.weight)
 }
 
-// sum adds up the taps of an output. An infinity under a weight of 0 must not become NaN. Integers,
-// whose rounding hangs on the last bit, are summed without FMA, as the reference function does.
+// sum adds up the taps of an output. An infinity under a weight of 0 must not become NaN.
 func (r *resize) sum(k *K, a *resizeAxis, lanes int, tap func(j *loop.Value) (x, w *loop.Value)) *loop.Value {
 	zero := k.Bits(loop.Vec(r.weight, lanes), 0)
 	add := func(acc, j *loop.Value) *loop.Value {
 		x, w := tap(j)
 		x = k.Select(k.Cmp(loop.EQ, w, zero), zero, x)
-		if r.x.Type.DType.IsInt() {
+		if isExact(r.x.Type.DType) {
 			return k.Add(acc, k.Mul(x, w))
 		}
 		return k.FMA(x, w, acc)
@@ -144,8 +143,12 @@ func (r *resize) sum(k *K, a *resizeAxis, lanes int, tap func(j *loop.Value) (x,
 	})[0]
 }
 
-// rounded turns a float into an element of type d as it is stored: integers are rounded half to even and saturate.
+// rounded turns a float into an element of type d as it is stored: integers are rounded half to even and saturate,
+// and what is not 0 is true.
 func (k *K) rounded(x *loop.Value, d tensor.DType) *loop.Value {
+	if d == tensor.Bool {
+		return k.toMemory(k.CastTo(x, d), d)
+	}
 	if !d.IsInt() {
 		return k.toMemory(k.Convert(x, computeType(d)), d)
 	}

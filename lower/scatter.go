@@ -18,11 +18,47 @@ var scatterBools = map[string]func(k *K, x, y *loop.Value) *loop.Value{"add": (*
 func canScatter(x, upd *ir.Value, how string) bool {
 	_, folds := scatterFolds[how]
 	d := x.Type.DType
+	if d.Class() == tensor.ClassComplex {
+		folds = how == "add" || how == "mul"
+		return upd.Type.DType == d && folds
+	}
 	return compiled(d) && upd.Type.DType == d && (how == "none" || folds)
+}
+
+// scatterLanes is how many neighbouring elements of d scatterTo takes at once.
+func (k *K) scatterLanes(d tensor.DType) int {
+	if d.Class() == tensor.ClassComplex {
+		return 1
+	}
+	return k.Level.Lanes(d.Size())
+}
+
+// foldComplex adds a complex number of upd to one of out, or multiplies it with it. Products are computed in f64, and rounded once.
+func (k *K) foldComplex(out, upd *ir.Value, to, from *loop.Value, how string) {
+	part := tensor.F32
+	if upd.Type.DType == tensor.C128 {
+		part = tensor.F64
+	}
+	load := func(v *ir.Value, at *loop.Value) (re, im *loop.Value) {
+		at = k.MulInt(at, 2)
+		return k.Convert(k.Load(k.bufAs(v, part), at, 1), tensor.F64), k.Convert(k.Load(k.bufAs(v, part), k.AddInt(at, 1), 1), tensor.F64)
+	}
+	a, b := load(out, to)
+	c, d := load(upd, from)
+	re, im := k.Add(a, c), k.Add(b, d)
+	if how == "mul" {
+		re, im = k.Sub(k.Mul(a, c), k.Mul(b, d)), k.Add(k.Mul(a, d), k.Mul(b, c))
+	}
+	k.Store(k.bufAs(out, part), k.MulInt(to, 2), k.Convert(re, part))
+	k.Store(k.bufAs(out, part), k.AddInt(k.MulInt(to, 2), 1), k.Convert(im, part))
 }
 
 // scatterTo writes, or folds, elements of upd into out.
 func (k *K) scatterTo(out, upd *ir.Value, to, from *loop.Value, lanes int, how string) {
+	if upd.Type.DType.Class() == tensor.ClassComplex {
+		k.foldComplex(out, upd, to, from, how)
+		return
+	}
 	v, d := k.Load(k.Buf(upd), from, lanes), upd.Type.DType
 	if fold, ok := scatterFolds[how]; ok {
 		old := k.fromMemory(k.Load(k.Buf(out), to, lanes), d)
@@ -62,7 +98,7 @@ func lowerScatterND(c *Ctx, op *ir.Op) error {
 		return err
 	}
 	put := func(k *K, from, to *loop.Value, lo, hi *loop.Value) {
-		k.vectorLoop(lo, hi, k.Level.Lanes(x.Type.DType.Size()), func(e *loop.Value, lanes int) {
+		k.vectorLoop(lo, hi, k.scatterLanes(x.Type.DType), func(e *loop.Value, lanes int) {
 			k.scatterTo(out, upd, k.Add(to, e), k.Add(from, e), lanes, how)
 		})
 	}

@@ -155,7 +155,7 @@ func lowerPart(c *Ctx, op *ir.Op) error {
 	}
 	return c.flat(op, "part", []*ir.Value{x}, out, func(k *K, lo, hi *loop.Value) {
 		k.Range(lo, hi, 1, func(e *loop.Value) {
-			k.Store(k.Buf(out), e, k.Load(k.Buf(x), k.AddInt(k.MulInt(e, 2), op.Attrs.Int("index", 0)), 1))
+			k.Store(k.Buf(out), e, k.Load(k.bufAs(x, out.Type.DType), k.AddInt(k.MulInt(e, 2), op.Attrs.Int("index", 0)), 1))
 		})
 	})
 }
@@ -168,7 +168,7 @@ func lowerJoin(c *Ctx, op *ir.Op) error {
 	return c.flat(op, "join", op.Operands, out, func(k *K, lo, hi *loop.Value) {
 		k.Range(lo, hi, 1, func(e *loop.Value) {
 			for i, v := range op.Operands {
-				k.Store(k.Buf(out), k.AddInt(k.MulInt(e, 2), int64(i)), k.Load(k.Buf(v), e, 1))
+				k.Store(k.bufAs(out, v.Type.DType), k.AddInt(k.MulInt(e, 2), int64(i)), k.Load(k.Buf(v), e, 1))
 			}
 		})
 	})

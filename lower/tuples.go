@@ -22,7 +22,7 @@ type tuples struct {
 // newTuples reads indices into the dimensions of data from batchDims on, and has them checked.
 func (c *Ctx) newTuples(op *ir.Op, data, idx *ir.Value, batchDims int) (*tuples, error) {
 	q, shape := idx.Type.Rank(), data.Type.Shape
-	if q < 1 || !isIndex(idx) || !idx.Type.Shape[q-1].IsConst() || data.Type.Rank() < 1 || !compiled(data.Type.DType) {
+	if q < 1 || !isIndex(idx) || !idx.Type.Shape[q-1].IsConst() || data.Type.Rank() < 1 {
 		return nil, errDecline
 	}
 	k := int(idx.Type.Shape[q-1].Value())
@@ -123,6 +123,9 @@ func (t *tuples) ins() []*ir.Value {
 
 func lowerGatherND(c *Ctx, op *ir.Op) error {
 	x, out := op.Operands[0], op.Results[0]
+	if !compiled(x.Type.DType) {
+		return errDecline
+	}
 	t, err := c.newTuples(op, x, op.Operands[1], int(op.Attrs.Int("batch_dims", 0)))
 	if err != nil {
 		return err

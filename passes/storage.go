@@ -21,8 +21,11 @@ var storageRules = []*rule{
 	{"store-cast", []string{"Cast"}, "Cast(x) -> packed(encode(Cast(decode(bytes(x)))))", false, storeCast},
 	{"store-test", []string{"IsNaN", "IsInf"}, "test(x) -> test(decode(bytes(x)))", false, storeTest},
 	{"store-quantize", []string{"QuantizeLinear"}, "QuantizeLinear to less than a byte -> Pack(Clip(QuantizeLinear to bytes)); to small floats -> encode(x/scale)", false, storeQuantize},
-	{"store-qmatmul", []string{"QLinearMatMul"}, "QLinearMatMul of small floats -> encode(MatMul(a-az, b-bz) * (as*bs/ys))", false, storeProduct},
+	{"store-qmatmul", []string{"QLinearMatMul"}, "QLinearMatMul with small floats -> encode or quantise(MatMul(a-az, b-bz) * (as*bs/ys))", false, storeProduct},
 	{"store-dequantize", []string{"DequantizeLinear"}, "DequantizeLinear(x) -> DequantizeLinear(decode(bytes(x)))", false, storeDequantize},
+	{"store-dropout", []string{"Dropout"}, "Dropout(x) -> encode(Dropout(decode(bytes(x))))", false, storeDropout},
+	{"store-parts", []string{"Resize", "GridSample", "Col2Im"}, "op(x) -> Join(op(real parts), op(imaginary parts)) where op is linear", false, storeParts},
+	{"store-nonzero", []string{"NonZero"}, "NonZero(x) -> NonZero(real part or imaginary part)", false, storeNonZero},
 }
 
 // moved lists for each op that only moves elements which operands hold them, nil for all.
@@ -309,11 +312,37 @@ func storeDequantize(rw *rewriter, op *ir.Op) []*ir.Value {
 	return one(rw.op("DequantizeLinear", withDType(op.Attrs, op.Results[0].Type.DType), operands...))
 }
 
-// storeProduct multiplies small floats in f32; the result has no zero point.
+// storeDropout drops small floats as f32; the ratio may be one too.
+func storeDropout(rw *rewriter, op *ir.Op) []*ir.Value {
+	if !slices.ContainsFunc(op.Operands, oddValue) {
+		return nil
+	}
+	operands := slices.Clone(op.Operands)
+	for i, v := range operands {
+		operands[i] = rw.plain(v)
+	}
+	o := rw.s.M.NewOp("Dropout", operands, len(op.Results), op.Attrs, op.Origin)
+	rw.insert(o)
+	return append(one(rw.stored(o.Results[0], op.Results[0].Type.DType, nil)), o.Results[1:]...)
+}
+
+// storeProduct multiplies small floats, in f32; together with integers in f64, which holds the sums as well
+// as integers would. A result of small floats has no zero point.
 func storeProduct(rw *rewriter, op *ir.Op) []*ir.Value {
 	o, d := op.Operands, op.Results[0].Type.DType
-	if !isMini(o[0].Type.DType) || !isMini(o[3].Type.DType) || !isMini(d) {
+	minis := 0
+	for _, t := range []tensor.DType{o[0].Type.DType, o[3].Type.DType, d} {
+		if isMini(t) {
+			minis++
+		}
+	}
+	if minis == 0 {
 		return nil
+	}
+	for _, v := range o {
+		if !isTensor(v) {
+			return nil
+		}
 	}
 	// A vector of A's is one number per row.
 	perRow := func(v *ir.Value) *ir.Value {
@@ -322,14 +351,23 @@ func storeProduct(rw *rewriter, op *ir.Op) []*ir.Value {
 		}
 		return rw.op("Unsqueeze", nil, v, rw.constant(ir.DataOf(tensor.Of([]int64{-1}, 1))))
 	}
-	for _, v := range o {
-		if !isTensor(v) {
-			return nil
+	number := func(v *ir.Value) *ir.Value {
+		if minis == 3 {
+			return rw.plain(v)
 		}
+		return rw.op("Cast", ir.Attrs{"to": tensor.F64}, rw.plain(v))
 	}
-	a := rw.op("Sub", nil, rw.plain(o[0]), perRow(rw.plain(o[2])))
-	b := rw.op("Sub", nil, rw.plain(o[3]), rw.plain(o[5]))
+	a := rw.op("Sub", nil, number(o[0]), perRow(number(o[2])))
+	b := rw.op("Sub", nil, number(o[3]), number(o[5]))
 	f32 := func(v *ir.Value) *ir.Value { return rw.cast(v, tensor.F32) }
 	scale := rw.op("Div", nil, rw.op("Mul", nil, perRow(f32(o[1])), f32(o[4])), f32(o[6]))
-	return one(rw.stored(rw.op("Mul", nil, rw.op("MatMul", nil, a, b), scale), d, nil))
+	sum := rw.op("MatMul", nil, a, b)
+	if minis < 3 {
+		sum = rw.op("Cast", ir.Attrs{"to": tensor.F32}, sum)
+	}
+	y := rw.op("Mul", nil, sum, scale)
+	if isMini(d) {
+		return one(rw.stored(y, d, nil))
+	}
+	return one(rw.op("QuantizeLinear", nil, y, rw.constant(ir.DataOf(tensor.Of([]float32{1}))), o[7]))
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nnc-go/nnc/internal/testcase"
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/runtime/hostop"
 	"github.com/nnc-go/nnc/runtime/tensor"
@@ -234,6 +235,9 @@ func (c *testCase) fill(rng *rand.Rand, x *tensor.Tensor, name string) error {
 			x.Data[len(x.Data)-1] &= 1<<rest - 1
 		}
 		return nil
+	}
+	if x.DType.Class() == tensor.ClassComplex {
+		return c.fill(rng, testcase.AsParts(x), name)
 	}
 	r, ok := c.ranges[name]
 	if !ok {

@@ -15,6 +15,9 @@ import (
 func (c *testCase) compare(got, want hostop.Value) string {
 	g, ok := got.(*tensor.Tensor)
 	w, ok2 := want.(*tensor.Tensor)
+	if ok && ok2 && g.DType == w.DType && g.DType.Class() == tensor.ClassComplex {
+		return c.compare(testcase.AsParts(g), testcase.AsParts(w))
+	}
 	if !ok || !ok2 || !w.DType.IsFloat() {
 		return testcase.Compare(got, want, testcase.Tolerance{})
 	}

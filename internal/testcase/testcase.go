@@ -227,6 +227,9 @@ func compareTensors(got, want *tensor.Tensor, tol Tolerance) string {
 		}
 		return ""
 	}
+	if got.DType.Class() == tensor.ClassComplex {
+		return compareTensors(AsParts(got), AsParts(want), tol)
+	}
 	worst, at, bad := 0.0, int64(-1), 0
 	for i := range want.Len() {
 		if over := excess(got, want, i, tol); over > 0 {
@@ -241,6 +244,15 @@ func compareTensors(got, want *tensor.Tensor, tol Tolerance) string {
 	}
 	return fmt.Sprintf("%d of %d elements differ, the worst at %v: got %s, want %s", bad, want.Len(), index(at, want.Shape),
 		tensorio.FormatElement(got, at), tensorio.FormatElement(want, at))
+}
+
+// AsParts is a complex tensor with real and imaginary parts along a last dimension of 2.
+func AsParts(x *tensor.Tensor) *tensor.Tensor {
+	half := tensor.F32
+	if x.DType == tensor.C128 {
+		half = tensor.F64
+	}
+	return &tensor.Tensor{DType: half, Shape: append(slices.Clone(x.Shape), 2), Data: x.Data}
 }
 
 // excess is by how much element i is outside of its tolerance, relative to it; 0 where it is inside.

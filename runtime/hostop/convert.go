@@ -146,6 +146,9 @@ func intRange(d tensor.DType) (lo, hi int64) {
 // saturateInt clamps a whole number to d; NaN gives the minimum.
 func saturateInt(d tensor.DType, x float64) int64 {
 	lo, hi := intRange(d)
+	if d == tensor.U64 && x > 0 && x < 1<<64 {
+		return floatToInt(d, x)
+	}
 	switch {
 	case !(x > float64(lo)):
 		return lo

@@ -104,6 +104,14 @@ func scatterer(c *Call, out, upd *tensor.Tensor) func(o, u, n int64) {
 	}
 	op, ok := scatterOps[red]
 	check(ok, "reduction is %q, want none, add, mul, max or min", red)
+	if out.DType == tensor.String || out.DType.Class() == tensor.ClassComplex {
+		check(out.DType != tensor.String, "reduction is %q for strings, want none", red)
+		check(red == "add" || red == "mul", "reduction is %q for complex numbers, which have no order, want none, add or mul", red)
+		if out.DType == tensor.C64 {
+			return foldComplex(view[complex64](out), view[complex64](upd), red == "mul")
+		}
+		return foldComplex(view[complex128](out), view[complex128](upd), red == "mul")
+	}
 	if out.DType.IsFloat() {
 		put := floatPutter(out, true)
 		return func(o, u, n int64) {
@@ -241,15 +249,36 @@ func Compress(c *Call) (err error) {
 	return nil
 }
 
+// truthOf tells which elements are not 0; strings, which are not empty.
+func truthOf(x *tensor.Tensor) []bool {
+	out := make([]bool, x.Len())
+	if x.DType == tensor.String {
+		for i, s := range x.Strings {
+			out[i] = s != ""
+		}
+		return out
+	}
+	parts := []*tensor.Tensor{x}
+	if half, ok := halves[x.DType]; ok {
+		parts = []*tensor.Tensor{part(x, 0, half.number), part(x, 1, half.number)}
+	}
+	for _, p := range parts {
+		for i, v := range floatsOf(p) {
+			out[i] = out[i] || v != 0
+		}
+	}
+	return out
+}
+
 // NonZero gives the indices of the non-zero elements, [rank, count].
 func NonZero(c *Call) (err error) {
 	defer guard(&err)
 	x := c.in(0)
 	var hits []int64
 	r := int64(len(x.Shape))
-	vals := floatsOf(x)
+	hit := truthOf(x)
 	eachIndex(x.Shape, func(o int64, idx []int64) {
-		if vals[o] != 0 {
+		if hit[o] {
 			hits = append(hits, idx...)
 			if r == 0 {
 				hits = append(hits, 0)

@@ -86,13 +86,15 @@ func f32(x float64) float64 { return float64(float32(x)) }
 func DequantizeLinear(c *Call) (err error) {
 	defer guard(&err)
 	x, scale := c.in(0), c.in(1)
+	d := c.Attrs.DType("output_dtype", scale.DType)
+	check(d != tensor.F8E8M0, "the scale is %s, want output_dtype", scale.TypeString())
 	at, s, z := scaleIndex(c, x, scale), floatsOf(scale), zeroPoint(c.opt(2), scale)
 	v := floatsOf(x)
 	for i := range v {
 		k := at(int64(i))
 		v[i] = (v[i] - z[k]) * s[k]
 	}
-	c.give(fromFloats(c.Attrs.DType("output_dtype", scale.DType), x.Shape, v))
+	c.give(fromFloats(d, x.Shape, v))
 	return nil
 }
 
@@ -217,7 +219,7 @@ func QLinearMatMul(c *Call) (err error) {
 	sums, shape := quantProduct(a, b, c.in(2), c.in(5))
 	sa, sb, _ := matmulShapes(a.Shape, b.Shape)
 	full := append(broadcastShape(sa[:len(sa)-2], sb[:len(sb)-2]), sa[len(sa)-2], sb[len(sb)-1])
-	if len(as.Shape) == 1 && as.Len() > 1 {
+	if len(as.Shape) == 1 && as.Len() != 1 {
 		as = reshaped(as, as.Shape[0], 1)
 	}
 	each := func(s *tensor.Tensor) []float64 {

@@ -39,6 +39,10 @@ type axisPlan struct {
 // Resize resamples to scales or sizes.
 func Resize(c *Call) (err error) {
 	defer guard(&err)
+	return byParts(c, resizeOne)
+}
+
+func resizeOne(c *Call) error {
 	x := c.in(0)
 	r := resizer{
 		mode: c.Attrs.Str("mode", "nearest"), coord: c.Attrs.Str("coordinate_transformation_mode", "half_pixel"),

@@ -31,6 +31,10 @@ func (s *sampler) narrow(x float64) float64 {
 // dimensions], whose coordinates -1 to 1 span the image, the last dimension first.
 func GridSample(c *Call) (err error) {
 	defer guard(&err)
+	return byParts(c, gridSample)
+}
+
+func gridSample(c *Call) error {
 	x, grid := c.in(0), c.in(1)
 	s := &sampler{mode: c.Attrs.Str("mode", "linear"), padding: c.Attrs.Str("padding_mode", "zeros"), align: c.Attrs.Int("align_corners", 0) != 0,
 		single: grid.DType != tensor.F64}
@@ -41,10 +45,13 @@ func GridSample(c *Call) (err error) {
 	s.dims = x.Shape[2:]
 	points := product(grid.Shape[1 : r-1])
 	shape := append(append([]int64{}, x.Shape[:2]...), grid.Shape[1:r-1]...)
-	v, g := floatsOf(x), floatsOf(grid)
-	out := make([]float64, elemCount(shape, 64))
-	plane, n := product(s.dims), len(s.dims)
-	check(len(out) == 0 || plane > 0, "an empty image %s cannot be sampled", x.TypeString())
+	g, plane, n := floatsOf(grid), product(s.dims), len(s.dims)
+	check(elemCount(shape, 64) == 0 || plane > 0, "an empty image %s cannot be sampled", x.TypeString())
+	out := alloc(x.DType, shape...)
+	var pixels, sums []float64
+	if s.mode != "nearest" { // which takes elements of any type
+		pixels, sums = floatsOf(x), make([]float64, out.Len())
+	}
 	taps := make([][]samplePoint, n)
 	for b := range x.Shape[0] {
 		for p := range points {
@@ -53,13 +60,31 @@ func GridSample(c *Call) (err error) {
 				taps[i] = s.taps(i, at[n-1-i])
 			}
 			for ch := range x.Shape[1] {
-				image := v[(b*x.Shape[1]+ch)*plane:][:plane]
-				out[(b*x.Shape[1]+ch)*points+p] = s.sum(image, taps, 0, 0)
+				image := b*x.Shape[1] + ch
+				if sums != nil {
+					sums[image*points+p] = s.sum(pixels[image*plane:][:plane], taps, 0, 0)
+				} else if at, ok := s.nearest(taps); ok {
+					copyElem(out, image*points+p, x, image*plane+at)
+				}
 			}
 		}
 	}
-	c.give(roundedTo(x.DType, shape, out))
+	if sums != nil {
+		out = roundedTo(x.DType, shape, sums)
+	}
+	c.give(out)
 	return nil
+}
+
+// nearest is the offset of the only pixel of each axis; ok is false where it counts as 0.
+func (s *sampler) nearest(taps [][]samplePoint) (off int64, ok bool) {
+	for i, t := range taps {
+		if t[0].out {
+			return 0, false
+		}
+		off = off*s.dims[i] + t[0].at
+	}
+	return off, true
 }
 
 // sum interpolates along axis i and those after it, from the given offset on.
@@ -72,9 +97,6 @@ func (s *sampler) sum(image []float64, taps [][]samplePoint, i int, off int64) f
 		pixel := 0.0
 		if !t.out {
 			pixel = s.sum(image, taps, i+1, off*s.dims[i]+t.at)
-		}
-		if s.mode == "nearest" {
-			return pixel
 		}
 		total += t.weight * pixel
 	}

@@ -73,12 +73,9 @@ func Encode(c *Call) (err error) {
 func Part(c *Call) (err error) {
 	defer guard(&err)
 	x, index := c.in(0), c.Attrs.Int("index", 0)
-	check(x.DType == tensor.C128 && (index == 0 || index == 1), "part %d of %s", index, x.TypeString())
-	out := alloc(tensor.U64, x.Shape...)
-	for i := range x.Len() {
-		copy(out.Data[8*i:8*i+8], x.Data[16*i+8*index:])
-	}
-	c.give(out)
+	half, ok := halves[x.DType]
+	check(ok && (index == 0 || index == 1), "part %d of %s", index, x.TypeString())
+	c.give(part(x, index, half.bits))
 	return nil
 }
 
@@ -86,14 +83,14 @@ func Part(c *Call) (err error) {
 func Join(c *Call) (err error) {
 	defer guard(&err)
 	re, im := c.in(0), c.in(1)
-	check(re.DType == tensor.U64 && im.DType == tensor.U64, "parts of u64 wanted, got %s and %s", re.TypeString(), im.TypeString())
 	wantShape("the imaginary part", im, re.Shape...)
-	out := alloc(tensor.C128, re.Shape...)
-	for i := range re.Len() {
-		copy(out.Data[16*i:], re.Data[8*i:8*i+8])
-		copy(out.Data[16*i+8:], im.Data[8*i:8*i+8])
+	for d, half := range halves {
+		if re.DType == half.bits && im.DType == half.bits {
+			c.give(joined(d, re, im))
+			return nil
+		}
 	}
-	c.give(out)
+	fail("parts of u32 or u64 wanted, got %s and %s", re.TypeString(), im.TypeString())
 	return nil
 }
 
