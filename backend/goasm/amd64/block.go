@@ -1,6 +1,8 @@
 package amd64
 
 import (
+	"slices"
+
 	"github.com/nnc-go/nnc/backend/goasm/mach"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/tensor"
@@ -80,13 +82,13 @@ func (s *sel) eachUse(b *loop.Block, visit func(in *loop.Instr, i int)) {
 func (s *sel) fuseLoad(b *loop.Block, at int, in *loop.Instr) {
 	v := in.Results[0]
 	for _, user := range b.Instrs[at+1:] {
-		for _, a := range user.Args {
-			if a != v {
-				continue
-			}
+		if slices.Contains(user.Args, v) {
 			switch {
-			case user.Op == loop.OpBroadcast:
+			case v == in.Results[0] && user.Op == loop.OpBroadcast && user.Results[0].Type.Elem != tensor.Bool:
 				s.fused[v] = true
+				if v = user.Results[0]; s.wide && s.uses[v] == 1 {
+					continue
+				}
 			case s.takesMemory(user, v):
 				s.fused[v] = true
 			}

@@ -111,7 +111,6 @@ func (s *sel) mulInt(in *loop.Instr) {
 		a := s.reg(x)
 		s.f.Emit("IMUL3Q", mach.Imm(n), mach.R(a, 0), mach.W(s.result(in), 0))
 	default:
-		in := in
 		b := s.r(y)
 		r := s.copyOf(x)
 		s.f.Emit("IMULQ", b, mach.RW(r, 0))
@@ -206,7 +205,12 @@ func (s *sel) divConst(in *loop.Instr) bool {
 		return true
 	}
 	r, t := s.result(in), s.f.New(mach.GPR, 8)
-	s.f.Emit("IMUL3Q", mach.Imm(d), mach.R(q, 0), mach.W(t, 0))
+	if d&(d-1) == 0 {
+		s.move(loop.Index, t, q)
+		s.f.Emit("SHLQ", mach.Imm(int64(bits.TrailingZeros64(uint64(d)))), mach.RW(t, 0))
+	} else {
+		s.f.Emit("IMUL3Q", mach.Imm(d), mach.R(q, 0), mach.W(t, 0))
+	}
 	s.move(loop.Index, r, x)
 	s.f.Emit("SUBQ", mach.R(t, 0), mach.RW(r, 0))
 	return true

@@ -73,17 +73,23 @@ func (s *sel) float(in *loop.Instr) {
 			x, y = y, x
 		}
 		a := s.r(x)
-		b := s.rm(y)
-		s.f.Emit(floatOps[in.Op]+floatSuffix(t), b, a, mach.W(s.result(in), view))
+		b, repeat := s.rm(y)
+		s.f.Emit(floatOps[in.Op]+floatSuffix(t)+repeat, b, a, mach.W(s.result(in), view))
 	}
 }
 
-// rm is v as a register or, where it is a load that is fused, as memory.
-func (s *sel) rm(v *loop.Value) mach.Arg {
-	if d := s.def[v]; s.fused[v] && d.Op == loop.OpLoad && s.sizeOf(v.Type) >= 16 {
-		return s.addr(d.Buf, d.Args[0])
+// rm is v as a register or, where it is a load that is fused, as memory; repeat is what the instruction's
+// name gets where it repeats one element of memory for all lanes.
+func (s *sel) rm(v *loop.Value) (a mach.Arg, repeat string) {
+	d := s.def[v]
+	switch {
+	case s.fused[v] && d.Op == loop.OpLoad && s.sizeOf(v.Type) >= 16:
+		return s.addr(d.Buf, d.Args[0]), ""
+	case s.fused[v] && d.Op == loop.OpBroadcast:
+		d = s.def[d.Args[0]]
+		return s.addr(d.Buf, d.Args[0]), ".BCST"
 	}
-	return s.r(v)
+	return s.r(v), ""
 }
 
 func signBit(d tensor.DType) uint64 { return 1 << (d.Bits() - 1) }
@@ -134,20 +140,13 @@ func fmaRule(s *sel, in *loop.Instr) {
 		return
 	}
 	x := s.r(a)
-	y := s.rmFMA(b)
+	y, repeat := s.rm(b)
 	r := s.copyOf(c)
-	if y.Kind == mach.KMem && y.Sym != "" {
-		y.Sym = ""
-		suffix += ".BCST"
-	}
-	s.f.Emit("VFMADD231"+suffix, y, x, mach.RW(r, view))
+	s.f.Emit("VFMADD231"+suffix+repeat, y, x, mach.RW(r, view))
 	s.regs[in.Results[0]] = r
 }
 
 func (s *sel) isConst(v *loop.Value) bool { _, ok := s.constant(v); return ok }
-
-// rmFMA is rm.
-func (s *sel) rmFMA(v *loop.Value) mach.Arg { return s.rm(v) }
 
 func sqrtRule(s *sel, in *loop.Instr) {
 	t := in.Results[0].Type
