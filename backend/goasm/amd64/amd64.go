@@ -102,18 +102,26 @@ func store(c mach.Class, size int, src mach.Reg, at mach.Arg) *mach.Inst {
 	return &mach.Inst{Op: moveOp(size), Args: []mach.Arg{mach.R(src, viewOf(size)), at}}
 }
 
-// foldable are the instructions whose first operand may be memory of the register's full width.
-var foldable = map[string]bool{}
+// foldable are the instructions that take memory of a register's full width in place of one operand, and
+// the number of that operand.
+var foldable = map[string]int{}
 
 func init() {
-	for _, op := range strings.Fields(`VADDPS VADDPD VSUBPS VSUBPD VMULPS VMULPD VDIVPS VDIVPD VFMADD231PS VFMADD231PD VFMADD213PS VFMADD213PD
-		ADDQ SUBQ ANDQ ORQ XORQ IMULQ`) {
-		foldable[op] = true
+	for i, ops := range []string{
+		`VADDPS VADDPD VSUBPS VSUBPD VMULPS VMULPD VDIVPS VDIVPD VMINPS VMINPD VMAXPS VMAXPD VFMADD231PS VFMADD231PD VFMADD213PS VFMADD213PD
+		VPAND VPOR VPXOR VPANDQ VPORQ VPXORQ VPADDB VPADDW VPADDD VPADDQ VPSUBB VPSUBW VPSUBD VPSUBQ VPMULLW VPMULLD VPMULLQ
+		VPCMPEQB VPCMPEQW VPCMPEQD VPCMPEQQ VPCMPGTB VPCMPGTW VPCMPGTD VPCMPGTQ VPSHUFB ADDQ SUBQ ANDQ ORQ XORQ IMULQ`,
+		`VCMPPS VCMPPD VPCMPB VPCMPW VPCMPD VPCMPQ VPCMPUB VPCMPUW VPCMPUD VPCMPUQ VBLENDVPS VBLENDVPD VPBLENDVB`,
+	} {
+		for _, op := range strings.Fields(ops) {
+			foldable[op] = i
+		}
 	}
 }
 
 func fold(in *mach.Inst, i, size int) bool {
-	return i == 0 && foldable[in.Op] && (size == 8 && in.Args[0].View == 0 && in.Op[0] != 'V' || size >= 16)
+	at, ok := foldable[in.Op]
+	return ok && at == i && (in.Op[0] != 'V' || size >= 16 && size == 16<<in.Args[i].View)
 }
 
 // argBytes is the size of a kernel's arguments: args, lo, hi, scratch.

@@ -60,10 +60,25 @@ func (s *sel) fuse(b *loop.Block) {
 			}
 		case in.Op == loop.OpCmp && in.Args[0].Type.Lanes == 1 && s.classOf(in.Args[0].Type) == mach.GPR && in.Args[0].Type.Elem.Bits() >= 32 && asFlag[in.Results[0]] == s.uses[in.Results[0]]:
 			s.fused[in.Results[0]] = true
+		case in.Op == loop.OpCmp && s.onlySelects(b, in):
+			s.fused[in.Results[0]] = true
 		case in.Op == loop.OpLoad && s.uses[in.Results[0]] == 1:
 			s.fuseLoad(b, at, in)
 		}
 	}
+}
+
+// onlySelects reports whether all uses of a comparison are selections, in its block, that become one instruction.
+func (s *sel) onlySelects(b *loop.Block, c *loop.Instr) bool {
+	n := 0
+	for _, in := range b.Instrs {
+		if in.Op == loop.OpSelect && in.Args[0] == c.Results[0] {
+			if op, _, _ := minMaxOf(c, in); op != "" {
+				n++
+			}
+		}
+	}
+	return n > 0 && n == s.uses[c.Results[0]]
 }
 
 // eachUse visits the operands of a block's instructions and those inside them.

@@ -1,6 +1,7 @@
 package amd64
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/nnc-go/nnc/backend/goasm/mach"
@@ -227,7 +228,8 @@ func (s *sel) vecConst(t loop.Type, bits uint64) mach.Reg {
 	return r
 }
 
-// setVec is the instruction that sets all lanes of r to bits.
+// setVec is the instruction that sets all lanes of r to bits. Constants are in memory at full width, so that
+// where registers are short they become memory operands.
 func (s *sel) setVec(r mach.Reg, t loop.Type, bits uint64) *mach.Inst {
 	size := t.Elem.Size()
 	switch {
@@ -237,7 +239,11 @@ func (s *sel) setVec(r mach.Reg, t loop.Type, bits uint64) *mach.Inst {
 	case t.Lanes == 1:
 		return &mach.Inst{Op: moveOp(size), Args: []mach.Arg{s.pool.Bits(bits, size), mach.W(r, vX)}}
 	}
-	return &mach.Inst{Op: "VPBROADCAST" + letter(size), Args: []mach.Arg{s.pool.Bits(bits, size), mach.W(r, viewOf(t.Lanes*size))}}
+	all := make([]byte, 0, t.Lanes*size)
+	for range t.Lanes {
+		all = binary.LittleEndian.AppendUint64(all, bits)[:len(all)+size]
+	}
+	return &mach.Inst{Op: moveOp(len(all)), Args: []mach.Arg{s.pool.Add(all), mach.W(r, viewOf(len(all)))}}
 }
 
 // xorOp is the exclusive or that both halves of the register file take.

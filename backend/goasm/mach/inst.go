@@ -117,9 +117,10 @@ const (
 
 // regInfo is what is known of a virtual register.
 type regInfo struct {
-	class Class
-	size  int  // bytes to spill
-	fixed Phys // -1 where any will do
+	class  Class
+	size   int   // bytes to spill
+	fixed  Phys  // -1 where any will do
+	inside uint8 // made for the loops of this depth, out of a register that lives in memory around them
 }
 
 // Func is a function under construction.
@@ -139,13 +140,13 @@ func NewFunc(name string) *Func { return &Func{Name: name, regs: make([]regInfo,
 
 // New makes a virtual register of a class for values of size bytes.
 func (f *Func) New(c Class, size int) Reg {
-	f.regs = append(f.regs, regInfo{c, size, -1})
+	f.regs = append(f.regs, regInfo{class: c, size: size, fixed: -1})
 	return Reg(len(f.regs) - 1)
 }
 
 // Fixed makes a virtual register that is the given machine register. Keep its life short.
 func (f *Func) Fixed(c Class, size int, p Phys) Reg {
-	f.regs = append(f.regs, regInfo{c, size, p})
+	f.regs = append(f.regs, regInfo{class: c, size: size, fixed: p})
 	return Reg(len(f.regs) - 1)
 }
 

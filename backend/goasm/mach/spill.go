@@ -2,39 +2,39 @@ package mach
 
 import "fmt"
 
-// spill rewrites f so that the given registers (representatives of what a has coalesced) live in memory: each use loads them into a register of its own, each
-// definition stores. A register that one repeatable instruction defines is computed again instead.
+// spill rewrites f so that the given registers (representatives of what a has coalesced) live in memory.
+//
+// A register that is used in a loop and around it gets another one inside the loop, loaded before and stored
+// after: so the accumulators of a loop stay in registers though what follows it needs more registers than
+// there are. Elsewhere each use loads and each definition stores. A register that one repeatable instruction
+// defines is computed again instead of loaded.
 func (f *Func) spill(m *Machine, a *allocator, spilled []Reg) error {
 	s := &spiller{f: f, m: m, home: map[Reg]*home{}, a: a}
 	for _, r := range spilled {
-		s.home[r] = &home{}
+		s.home[r] = &home{rep: r}
 	}
-	defs := map[Reg]int{}
-	for _, in := range f.Insts {
-		in.eachReg(func(r *Reg, mode Mode) {
-			h := s.home[a.find(*r)]
-			if h == nil || mode == Use {
-				return
-			}
-			defs[a.find(*r)]++
-			h.remat = nil
-			if in.Remat && defs[a.find(*r)] == 1 {
-				h.remat = in
-			}
-		})
-	}
+	s.survey()
 	old := f.Insts
 	f.Insts = make([]*Inst, 0, len(old)+len(old)/4)
-	for _, in := range old {
+	for i, in := range old {
+		s.enter(old, i)
 		s.inst(in)
+		s.leave(old, i)
 	}
-	return s.err
+	return nil
 }
 
 // home is where a spilled register lives.
 type home struct {
-	remat *Inst
-	slot  *Arg
+	rep      Reg
+	remat    *Inst
+	slot     *Arg
+	defs     int
+	min, max uint8 // depths of its uses and definitions
+	inside   uint8 // max of the members'
+	level    uint8 // depth from which a loop has a register of its own; 0 is none
+	reg      Reg   // of the loop that is being rewritten
+	written  bool  // there
 }
 
 type spiller struct {
@@ -42,21 +42,95 @@ type spiller struct {
 	m    *Machine
 	a    *allocator
 	home map[Reg]*home
-	err  error
+	list []*home // in the order of their first use
 }
 
-// slot is the memory of r: general and predicate registers in the frame, vectors in the scratch memory,
+// survey finds the depths and definitions of what is spilled, and decides who gets registers in loops.
+func (s *spiller) survey() {
+	for _, in := range s.f.Insts {
+		in.eachReg(func(r *Reg, mode Mode) {
+			h := s.home[s.a.find(*r)]
+			if h == nil {
+				return
+			}
+			if h.max == 0 && h.min == 0 && h.defs == 0 {
+				h.min = in.Depth
+				s.list = append(s.list, h)
+			}
+			h.min, h.max, h.inside = min(h.min, in.Depth), max(h.max, in.Depth), max(h.inside, s.f.regs[*r].inside)
+			if mode == Use {
+				return
+			}
+			h.defs++
+			h.remat = nil
+			if in.Remat && h.defs == 1 {
+				h.remat = in
+			}
+		})
+	}
+	for _, h := range s.list {
+		switch {
+		case h.inside == 0 && h.max > h.min:
+			h.level = h.min + 1
+		case h.inside > 0 && h.max > h.inside:
+			h.level = h.max
+		}
+	}
+}
+
+// enter gives the loops that begin at instruction i their registers.
+func (s *spiller) enter(insts []*Inst, i int) {
+	for _, h := range s.list {
+		if h.level == 0 || insts[i].Depth < h.level || i > 0 && insts[i-1].Depth >= h.level {
+			continue
+		}
+		used := false
+		for j := i; j < len(insts) && insts[j].Depth >= h.level; j++ {
+			insts[j].eachReg(func(r *Reg, _ Mode) { used = used || s.a.find(*r) == h.rep })
+		}
+		if !used {
+			continue
+		}
+		h.reg, h.written = s.temp(h), false
+		s.f.regs[h.reg].inside = h.level
+		s.emit(s.reload(h, h.reg), h.level-1)
+	}
+}
+
+// leave stores what the loops that end with instruction i have changed.
+func (s *spiller) leave(insts []*Inst, i int) {
+	for _, h := range s.list {
+		if h.reg == 0 || i+1 < len(insts) && insts[i+1].Depth >= h.level {
+			continue
+		}
+		if h.written {
+			s.emit(s.m.Store(s.f.regs[h.reg].class, s.f.regs[h.reg].size, h.reg, s.slot(h)), h.level-1)
+		}
+		h.reg = 0
+	}
+}
+
+func (s *spiller) emit(in *Inst, depth uint8) {
+	in.Depth = depth
+	s.f.Insts = append(s.f.Insts, in)
+}
+
+// temp makes a register for values of h.
+func (s *spiller) temp(h *home) Reg {
+	return s.f.New(s.f.regs[h.rep].class, s.a.size[h.rep])
+}
+
+// slot is the memory of h: general and predicate registers in the frame, vectors in the scratch memory,
 // which is aligned.
-func (s *spiller) slot(r Reg) Arg {
-	h := s.home[r]
+func (s *spiller) slot(h *home) Arg {
 	if h.slot == nil {
 		f := s.f
 		var at Arg
-		if f.regs[r].class != Vec && f.frame+8 <= maxFrame-s.m.FrameBase {
+		if f.regs[h.rep].class != Vec && f.frame+8 <= maxFrame-s.m.FrameBase {
 			at = Text(fmt.Sprintf("%d(%s)", s.m.FrameBase+f.frame, s.m.SP))
 			f.frame += 8
 		} else {
-			n := int64(max(s.a.size[r], 8))
+			n := int64(max(s.a.size[h.rep], 8))
 			f.Locals = (f.Locals + n - 1) / n * n
 			at = Mem(f.Scratch, f.Locals)
 			f.Locals += n
@@ -68,39 +142,43 @@ func (s *spiller) slot(r Reg) Arg {
 
 func (s *spiller) inst(in *Inst) {
 	f := s.f
-	if h := s.home[s.defOf(in)]; h != nil && h.remat == in {
-		return // repeated at each use
+	if h := s.home[s.defOf(in)]; h != nil && h.remat == in { // repeated at each use
+		if h.rep == s.a.find(f.Scratch) { // spilling makes new uses of the scratch memory's address
+			s.emit(in, in.Depth)
+		}
+		return
 	}
 	s.fold(in)
-	var before, after []*Inst
+	var after []*Inst
 	temps := map[Reg]Reg{}
 	loaded := map[Reg]bool{}
 	in.eachReg(func(r *Reg, mode Mode) {
-		rep := s.a.find(*r)
-		h := s.home[rep]
+		h := s.home[s.a.find(*r)]
 		if h == nil {
 			return
 		}
-		t, ok := temps[rep]
-		if !ok {
-			t = f.New(f.regs[rep].class, f.regs[rep].size)
-			f.regs[t].size = s.a.size[rep]
-			temps[rep] = t
+		if h.reg != 0 {
+			*r = h.reg
+			h.written = h.written || mode != Use
+			return
 		}
-		if (mode == Use || mode == UseDef) && !loaded[rep] {
-			loaded[rep] = true
-			before = append(before, s.reload(h, rep, t))
+		t, ok := temps[h.rep]
+		if !ok {
+			t = s.temp(h)
+			temps[h.rep] = t
+		}
+		if (mode == Use || mode == UseDef) && !loaded[h.rep] {
+			loaded[h.rep] = true
+			s.emit(s.reload(h, t), in.Depth)
 		}
 		if mode != Use {
-			after = append(after, s.m.Store(f.regs[t].class, f.regs[t].size, t, s.slot(rep)))
+			after = append(after, s.m.Store(f.regs[t].class, f.regs[t].size, t, s.slot(h)))
 		}
 		*r = t
 	})
-	for _, list := range [][]*Inst{before, {in}, after} {
-		for _, x := range list {
-			x.Depth = in.Depth
-			f.Insts = append(f.Insts, x)
-		}
+	s.emit(in, in.Depth)
+	for _, x := range after {
+		s.emit(x, in.Depth)
 	}
 }
 
@@ -112,13 +190,18 @@ func (s *spiller) defOf(in *Inst) Reg {
 	return s.a.find(in.Args[len(in.Args)-1].Reg)
 }
 
-func (s *spiller) reload(h *home, rep, t Reg) *Inst {
+// reload sets t to the value of h.
+func (s *spiller) reload(h *home, t Reg) *Inst {
 	if h.remat == nil {
-		return s.m.Load(s.f.regs[t].class, s.f.regs[t].size, t, s.slot(rep))
+		return s.m.Load(s.f.regs[t].class, s.f.regs[t].size, t, s.slot(h))
 	}
 	c := *h.remat
 	c.Args = append([]Arg{}, c.Args...)
-	c.Args[len(c.Args)-1].Reg = t
+	for i := range c.Args {
+		if c.Args[i].Kind == KReg {
+			c.Args[i].Reg = t
+		}
+	}
 	return &c
 }
 
@@ -133,13 +216,13 @@ func (s *spiller) fold(in *Inst) {
 		}
 		rep := s.a.find(a.Reg)
 		h := s.home[rep]
-		if h == nil || s.uses(in, rep) != 1 || !s.m.Fold(in, i, s.a.size[rep]) {
+		if h == nil || h.reg != 0 || s.uses(in, rep) != 1 || !s.m.Fold(in, i, s.a.size[rep]) {
 			continue
 		}
 		switch {
 		case h.remat == nil:
-			in.Args[i] = s.slot(rep)
-		case h.remat.Args[0].Kind == KText && len(h.remat.Args) == 2 && h.remat.Encode == nil:
+			in.Args[i] = s.slot(h)
+		case h.remat.Args[0].Kind == KText && h.remat.Op == s.m.Load(s.f.regs[rep].class, s.a.size[rep], rep, h.remat.Args[0]).Op:
 			in.Args[i] = h.remat.Args[0]
 		default:
 			continue
