@@ -386,9 +386,6 @@ func (g *gemm) packB(c *Ctx, b *ir.Value, dims, batch []ir.Dim, row, col ir.Dim)
 	g.bBatch = nil
 	st := Strides(dims)
 	for i := range dims {
-		if batch[i].Is(0) && !dims[i].Is(1) {
-			return fmt.Errorf("lower: broadcast dimension packed")
-		}
 		g.bBatch = append(g.bBatch, st[i].Mul(per))
 	}
 	return c.Kernel(Step{
