@@ -35,20 +35,22 @@ func (*LLVM) Name() string { return "llvm" }
 // Version is the version of the tools.
 func (l *LLVM) Version() string { return l.tools.Version }
 
-// partFuncs is how many kernels are compiled at once: small enough to keep all cores busy.
-const partFuncs = 12
+// partFuncs is how many kernels are compiled at once: small enough to keep all cores busy. Of very many kernels there
+// are maxParts parts, since starting the tools costs as much as three kernels do.
+const partFuncs, maxParts = 12, 16
 
 // Generate implements backend.Backend. A level's kernels are split over several files.
 func (l *LLVM) Generate(ctx context.Context, t *target.Target, ks []backend.Kernels, form backend.Form) ([]backend.File, error) {
 	var parts []backend.Kernels
 	var files []backend.File
 	for _, k := range ks {
-		for i := 0; i < len(k.Funcs); i += partFuncs {
+		size := max(partFuncs, (len(k.Funcs)+maxParts-1)/maxParts)
+		for i := 0; i < len(k.Funcs); i += size {
 			name := k.Level.Name
-			if len(k.Funcs) > partFuncs {
-				name = fmt.Sprintf("%s_%02d", name, i/partFuncs)
+			if len(k.Funcs) > size {
+				name = fmt.Sprintf("%s_%02d", name, i/size)
 			}
-			parts = append(parts, backend.Kernels{Level: k.Level, Funcs: k.Funcs[i:min(i+partFuncs, len(k.Funcs))]})
+			parts = append(parts, backend.Kernels{Level: k.Level, Funcs: k.Funcs[i:min(i+size, len(k.Funcs))]})
 			files = append(files, backend.File{Name: name})
 		}
 	}

@@ -42,7 +42,8 @@ func (c *Compiled) Load(ctx context.Context, opts exec.Options) (*Loaded, error)
 	return ls[0], nil
 }
 
-// LoadAll is Load for several models that were compiled with the same options: the tools run once for all of them.
+// LoadAll is Load for several models that were compiled for the same target: the tools run once for all of them, and
+// compile kernels that are alike once.
 func LoadAll(ctx context.Context, cs []*Compiled, opts exec.Options) (ls []*Loaded, err error) {
 	if len(cs) == 0 {
 		return nil, nil
@@ -50,7 +51,8 @@ func LoadAll(ctx context.Context, cs []*Compiled, opts exec.Options) (ls []*Load
 	if cs[0].Target.Arch.Name != runtime.GOARCH {
 		return nil, fmt.Errorf("compiled for %s, this machine is %s", cs[0].Target.Arch.Name, runtime.GOARCH)
 	}
-	files, err := cs[0].generate(ctx, "linux", backend.Object, together(cs))
+	ks, names := together(cs)
+	files, err := cs[0].generate(ctx, "linux", backend.Object, ks)
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +67,10 @@ func LoadAll(ctx context.Context, cs []*Compiled, opts exec.Options) (ls []*Load
 		}
 	}
 	code.users.Store(int32(len(cs)))
-	for i, c := range cs {
+	for _, c := range cs {
 		l := &Loaded{code: code}
 		l.Model, err = c.model(opts, nil, func(level, kernel int) uintptr {
-			return code.Symbol(backend.Symbol(kernelName(i, c.Program.Kernels[level][kernel]), c.Program.Levels[level].Name))
+			return code.Symbol(backend.Symbol(names[c.Program.Kernels[level][kernel]], c.Program.Levels[level].Name))
 		})
 		if err != nil {
 			for _, l := range ls {
@@ -84,24 +86,28 @@ func LoadAll(ctx context.Context, cs []*Compiled, opts exec.Options) (ls []*Load
 	return ls, nil
 }
 
-// kernelName is the name of a kernel of model i of several.
-func kernelName(i int, f *loop.Func) string { return fmt.Sprintf("m%d_%s", i, f.Name) }
-
-// together lists the kernels of several models by level, under names that tell them apart.
-func together(cs []*Compiled) []backend.Kernels {
-	var ks []backend.Kernels
+// together lists the kernels of several models by level, those that are alike once, and what each is called.
+func together(cs []*Compiled) (ks []backend.Kernels, names map[*loop.Func]string) {
+	names = map[*loop.Func]string{}
 	for i, level := range cs[0].Program.Levels {
 		k := backend.Kernels{Level: level}
+		alike := map[string]string{} // names by text
 		for n, c := range cs {
 			for _, f := range c.Program.Kernels[i] {
 				g := *f
-				g.Name = kernelName(n, f)
-				k.Funcs = append(k.Funcs, &g)
+				g.Name, g.Comment = "", ""
+				text := g.String()
+				if alike[text] == "" {
+					alike[text] = fmt.Sprintf("m%d_%s", n, f.Name)
+					g.Name, g.Comment = alike[text], f.Comment
+					k.Funcs = append(k.Funcs, &g)
+				}
+				names[f] = alike[text]
 			}
 		}
 		ks = append(ks, k)
 	}
-	return ks
+	return ks, names
 }
 
 // Close stops the model, and unmaps its code once no other model uses it.

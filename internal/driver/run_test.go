@@ -74,6 +74,29 @@ func TestThreadsAgree(t *testing.T) {
 	wg.Wait()
 }
 
+// TestLoadAll: models that are loaded together compute what they do alone, though kernels that are alike are compiled once.
+func TestLoadAll(t *testing.T) {
+	x := images(3, 4)
+	var cs []*Compiled
+	var want [][]byte
+	kernels := 0
+	for _, o := range []Options{{CPU: "native"}, {CPU: "native", NoOptimize: true}, {CPU: "native"}} {
+		want = append(want, logits(t, load(t, o, exec.Options{}), x))
+		c, err := Compile(context.Background(), digits, o)
+		require.NoError(t, err)
+		t.Cleanup(func() { c.Close() })
+		cs, kernels = append(cs, c), kernels+len(c.Kernels()[0].Funcs)
+	}
+	ks, _ := together(cs)
+	require.LessOrEqual(t, len(ks[0].Funcs), kernels-len(cs[0].Kernels()[0].Funcs))
+	ls, err := LoadAll(context.Background(), cs, exec.Options{})
+	require.NoError(t, err)
+	for i, l := range ls {
+		require.Equal(t, want[i], logits(t, l, x))
+		require.NoError(t, l.Close())
+	}
+}
+
 // TestBatchAgrees: an image's result does not depend on its neighbours in the batch.
 func TestBatchAgrees(t *testing.T) {
 	l := load(t, Options{}, exec.Options{})
