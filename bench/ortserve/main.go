@@ -1,6 +1,6 @@
 // Command ortserve runs models with ONNX Runtime, in a process of its own since it may crash: for each line of
-// its input, the path of a model with one input that it does not use, it writes the outputs as output_K.pb beside the model and
-// answers "ok" or "error MESSAGE". Graph optimisations are off, so that it computes what the model says.
+// its input, the path of a model and the names of its input, f32[1], and of its outputs, separated by tabs, it writes the outputs as
+// output_K.pb beside the model and answers "ok" or "error MESSAGE". Graph optimisations are off, so that it computes what the model says.
 //
 //	cd bench && go build -o /tmp/ortserve ./ortserve && /tmp/ortserve -lib libonnxruntime.so.1
 package main
@@ -28,7 +28,7 @@ func main() {
 		os.Exit(1)
 	}
 	for s := bufio.NewScanner(os.Stdin); s.Scan(); {
-		if err := serve(s.Text()); err != nil {
+		if err := serve(strings.Split(s.Text(), "\t")); err != nil {
 			fmt.Println("error", strings.Join(strings.Fields(err.Error()), " "))
 		} else {
 			fmt.Println("ok")
@@ -36,14 +36,11 @@ func main() {
 	}
 }
 
-func serve(model string) error {
-	ins, outs, err := ort.GetInputOutputInfo(model)
-	if err != nil {
-		return err
+func serve(request []string) error {
+	if len(request) < 3 {
+		return fmt.Errorf("%d words, want a path, an input and outputs", len(request))
 	}
-	if len(ins) != 1 {
-		return fmt.Errorf("%d inputs, want one that is not used", len(ins))
-	}
+	model, inputs, names := request[0], request[1:2], request[2:]
 	opt, err := ort.NewSessionOptions()
 	if err != nil {
 		return err
@@ -52,11 +49,7 @@ func serve(model string) error {
 	opt.SetIntraOpNumThreads(1)
 	opt.SetInterOpNumThreads(1)
 	opt.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll)
-	var names []string
-	for _, o := range outs {
-		names = append(names, o.Name)
-	}
-	s, err := ort.NewDynamicAdvancedSession(model, []string{ins[0].Name}, names, opt)
+	s, err := ort.NewDynamicAdvancedSession(model, inputs, names, opt)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ var differences = []difference{
 	{"RMSNormalization LayerNormalization GroupNormalization", "f64", within(1e-5), "the peer rounds to f32 (stash_type), nnc keeps f64"},
 	{"GroupNormalization InstanceNormalization", "f32[", within(1e-3), "the peer takes the variance as a difference of means, which cancels"},
 	{"Sigmoid", "f32[", within(1e-5), "the peer's sigmoid is a rational approximation"},
+	{"Gelu", "f64", all(attrIs("approximate", "tanh"), within(1e-6)), "the peer's expansion of Gelu has its constants in f32"},
 	{"Attention", "f64", within(1e-5), "the peer computes scores of f64 in f32"},
 	{"Attention", "bound to different types", nil, "the peer's expansion of bf16 attention does not type"},
 	{"QuantizeLinear", "-128", notFinite, "NaN becomes the least integer in nnc, in the peer that depends on the type"},
@@ -61,6 +62,8 @@ var differences = []difference{
 	{reduces, "peer refuses", empty, "the peer gives a wrong shape when it reduces an empty tensor, which does not fit what follows"},
 	{"", "attempting to re-use buffer", empty, "the peer's plan of memory takes a wrong shape of an empty tensor for true"},
 	{"Unique TopK", "crashed", empty, "the peer divides by zero where there is nothing"},
+	{"LogSoftmax", "got -Infinity, want NaN", all(ofType(tensor.F64), notFinite), "of a row with Inf, whose sum is NaN, the peer's logarithm is of something else"},
+	{"Gemm", "peer differs", all(empty, factor("beta")), "the peer adds the bias to a sum of nothing without its factor"},
 	{"MatMul", "want 0", empty, "the peer leaves what is a sum of nothing as it found it"},
 	{"MatMul", "left operand cannot broadcast", empty, "the peer refuses an empty batch with a vector"},
 	{"LayerNormalization RMSNormalization", "must be at least 1", empty, "the peer refuses to normalise nothing"},
@@ -85,6 +88,32 @@ func attrIs(name, value string) func(*graph, string) bool {
 		}
 		return false
 	}
+}
+
+// factor: a node has a factor of this name other than 1.
+func factor(name string) func(*graph, string) bool {
+	return func(g *graph, _ string) bool {
+		for _, n := range g.nodes {
+			for _, a := range n.Attribute {
+				if a.GetName() == name && a.GetF() != 1 {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+// all: every condition holds.
+func all(conditions ...func(*graph, string) bool) func(*graph, string) bool {
+	return func(g *graph, complaint string) bool {
+		return !slices.ContainsFunc(conditions, func(c func(*graph, string) bool) bool { return !c(g, complaint) })
+	}
+}
+
+// ofType: elements of this type come in.
+func ofType(d tensor.DType) func(*graph, string) bool {
+	return func(g *graph, _ string) bool { return anyInput(g, func(t *tensor.Tensor) bool { return t.DType == d }) }
 }
 
 // anyInput reports whether ok holds for an input or constant.

@@ -39,6 +39,47 @@ func TestGenerate(t *testing.T) {
 	require.Greater(t, len(seen), 80)
 }
 
+// TestChunks: all seeds occur once, those of a chunk are run in the same ways, and over a few chunks in all.
+func TestChunks(t *testing.T) {
+	next, ways := uint64(100), map[way]bool{}
+	for _, c := range chunks(100, 3*chunk) {
+		for _, seed := range c {
+			require.Equal(t, next, seed)
+			require.Equal(t, waysOf(c[0]), waysOf(seed))
+			next++
+		}
+		for _, w := range waysOf(c[0]) {
+			ways[w] = true
+		}
+	}
+	require.EqualValues(t, 100+3*chunk, next)
+	require.Len(t, ways, 2*len(levels))
+}
+
+// TestTogether: of graphs that are compiled together, one that does not compile spoils none of the others.
+func TestTogether(t *testing.T) {
+	if _, err := llvm.New(); err != nil {
+		t.Skip(err)
+	}
+	bad := product()
+	bad.nodes = append(bad.nodes, newNode("NoSuchOp", []string{"y"}, []string{"z"}, nil))
+	var ms []*member
+	for _, g := range []*graph{product(), bad, product()} {
+		m := &member{g: g}
+		m.ref, _ = referOrComplain(product())
+		ms = append(ms, m)
+	}
+	w := &checker{ctx: context.Background()}
+	w.checkWays(waysOf(0), ms)
+	require.Nil(t, ms[0].complaint)
+	require.Equal(t, "-O=0 fails", ms[1].complaint.kind)
+	require.Contains(t, ms[1].complaint.text, "NoSuchOp")
+	require.Equal(t, []string{waysOf(0)[0].String(), waysOf(0)[1].String()}, ms[2].ran)
+	ms[0].ref.out[0] = tensor.New(tensor.F32, 5, 7)
+	w.checkWays(waysOf(0)[1:], ms[:1])
+	require.Equal(t, "-O differs", ms[0].complaint.kind)
+}
+
 // product is the graph MatMul(a, b) -> Relu -> Add c, with symbols.
 func product() *graph {
 	r := &gen{Rand: generate(1).Rand}

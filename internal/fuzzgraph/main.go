@@ -19,11 +19,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nnc-go/nnc/internal/driver"
-	"github.com/nnc-go/nnc/runtime/abi"
 	"github.com/nnc-go/nnc/runtime/tensor"
 	"github.com/nnc-go/nnc/runtime/tensorio"
-	"github.com/nnc-go/nnc/target"
 )
 
 type config struct {
@@ -61,24 +58,18 @@ type report struct {
 	ops                   map[string]int
 }
 
-func (r *report) count(what string) {
-	r.Lock()
-	r.counts[what]++
-	r.Unlock()
-}
-
 // fuzz runs graphs and prints a report; failed is the number of those that differ.
 func fuzz(ctx context.Context, c config) (failed int, err error) {
 	start := time.Now()
 	r := &report{counts: map[string]int{}, ops: map[string]int{}}
-	next := make(chan uint64)
+	next := make(chan []uint64)
 	errs := make(chan error, c.jobs)
 	for range c.jobs {
 		go func() { errs <- worker(ctx, c, r, next) }()
 	}
-	for i := range c.n {
+	for _, seeds := range chunks(c.seed, c.n) {
 		select {
-		case next <- c.seed + uint64(i):
+		case next <- seeds:
 		case err = <-errs:
 			return r.failed, err
 		case <-ctx.Done():
@@ -100,131 +91,73 @@ func fuzz(ctx context.Context, c config) (failed int, err error) {
 	return r.failed, err
 }
 
-func worker(ctx context.Context, c config, r *report, next <-chan uint64) error {
+// chunks splits seeds into those that are compiled together, which are in the same ways.
+func chunks(first uint64, n int) (cs [][]uint64) {
+	for i := range uint64(n) {
+		seed := first + i
+		if i == 0 || seed%chunk == 0 {
+			cs = append(cs, nil)
+		}
+		cs[len(cs)-1] = append(cs[len(cs)-1], seed)
+	}
+	return cs
+}
+
+func worker(ctx context.Context, c config, r *report, next <-chan []uint64) error {
 	dir, err := os.MkdirTemp("", "fuzzgraph-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	w := &checker{ctx: ctx, report: r}
+	w := &checker{ctx: ctx}
 	if c.peer != "" {
 		w.peer = newPeer(c.peer, dir)
 		defer w.peer.close()
 	}
-	for seed := range next {
+	for seeds := range next {
+		members := w.checkAll(seeds)
+		for _, m := range members {
+			if m.complaint != nil && ctx.Err() == nil {
+				m.settle(w)
+			}
+		}
 		if ctx.Err() != nil {
-			return nil
+			return nil // what was interrupted has not failed, nor has it run
 		}
-		g := generate(seed)
-		r.Lock()
-		r.graphs++
-		r.nodes += len(g.g.nodes)
-		for _, n := range g.g.nodes {
-			r.ops[n.GetOpType()]++
+		for _, m := range members {
+			if err := r.add(m, c.out); err != nil {
+				return err
+			}
 		}
-		r.Unlock()
-		w.level = levels[seed%uint64(len(levels))]
-		why := w.check(&g.g, true)
-		if ctx.Err() != nil {
-			return nil // what was interrupted has not failed
-		}
-		if why == "" {
-			continue
-		}
-		small := shrink(&g.g, func(g *graph) bool { return kind(w.check(g, false)) == kind(why) })
-		why = w.check(small, false)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if why == "" {
-			r.count("peer: not the same twice")
-			continue
-		}
-		if known := explain(small, why); known != "" {
-			r.count("known: " + known)
-			continue
-		}
-		if err := save(filepath.Join(c.out, fmt.Sprint(seed)), small, why); err != nil {
-			return err
-		}
-		r.Lock()
-		r.failed++
-		r.Unlock()
-		fmt.Printf("seed %d: %s\n", seed, why)
 	}
 	return nil
 }
 
-// levels are the instruction-set levels of this machine.
-var levels = func() (ls []string) {
-	for _, a := range target.Archs {
-		for _, l := range a.Levels {
-			if a.Name == runtimeArch && abi.HasFeatures(l.CPUID) {
-				ls = append(ls, l.Name)
-			}
-		}
+// add counts a graph, and writes it to a folder in out if its complaint is not explained.
+func (r *report) add(m *member, out string) error {
+	r.Lock()
+	defer r.Unlock()
+	r.graphs++
+	r.nodes += len(m.g.nodes)
+	for _, n := range m.g.nodes {
+		r.ops[n.GetOpType()]++
 	}
-	return ls
-}()
-
-// checker runs a graph in all ways.
-type checker struct {
-	ctx    context.Context
-	report *report
-	peer   *peer
-	level  string
-}
-
-// kind is the part of a complaint that stays when a graph is shrunk: which way, and whether it failed or differed.
-func kind(why string) string {
-	k, _, _ := strings.Cut(why, ": ")
-	return k
-}
-
-// check says how the ways disagree, "" where they do not; with count, it adds to the report.
-func (w *checker) check(g *graph, count bool) string {
-	ref, err := refer(g)
-	if err != nil {
-		return "evaluator fails: " + err.Error()
+	for _, what := range m.ran {
+		r.counts[what]++
 	}
-	for _, way := range []struct {
-		name string
-		opts driver.Options
-	}{{"-O=0", driver.Options{CPU: w.level, NoOptimize: true}}, {"-O", driver.Options{CPU: w.level}}} {
-		out, err := compiled(w.ctx, g, way.opts)
-		if err != nil {
-			return way.name + " fails: " + err.Error()
-		}
-		if why := ref.check(out); why != "" {
-			return way.name + " differs: " + why + " on " + w.level
-		}
-	}
-	if w.peer == nil {
-		return ""
-	}
-	why, what := w.checkPeer(g, ref)
-	if count {
-		w.report.count(what)
-	}
-	return why
-}
-
-// checkPeer is check against the peer; what is for the report.
-func (w *checker) checkPeer(g *graph, ref *reference) (why, what string) {
-	out, err := w.peer.run(g, ref)
-	var refuses peerError
 	switch {
-	case errors.As(err, &refuses) && (strings.Contains(err.Error(), "NOT_IMPLEMENTED") || strings.Contains(err.Error(), "Could not find an implementation") || strings.Contains(err.Error(), "Failed to find kernel")):
-		return "", "peer: no kernel"
-	case errors.As(err, &refuses):
-		return "peer refuses: " + err.Error(), "peer refuses"
-	case err != nil:
-		return "peer fails: " + err.Error(), "peer fails"
+	case m.complaint == nil:
+		return nil
+	case m.complaint.text == "":
+		r.counts["peer: not the same twice"]++
+		return nil
+	case m.known != "":
+		r.counts["known: "+m.known]++
+		return nil
 	}
-	if why := ref.check(out); why != "" {
-		return "peer differs: " + why, "peer differs"
-	}
-	return "", "peer agrees"
+	r.failed++
+	fmt.Printf("seed %d: %s\n", m.seed, m.complaint)
+	return save(filepath.Join(out, fmt.Sprint(m.seed)), m.small, m.complaint.String())
 }
 
 // save writes a case in ONNX's layout, with the evaluator's outputs, and what is wrong with it.

@@ -16,8 +16,8 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensorio"
 )
 
-// peer is another runtime in a process of its own, which may crash. It reads the path of a model a line, runs
-// it without inputs, writes output_K.pb beside it, and answers "ok" or "error MESSAGE" on a line.
+// peer is another runtime in a process of its own, which may crash. It reads a line with the path of a
+// model and the names of its input and outputs, separated by tabs, runs it, writes output_K.pb beside it, and answers "ok" or "error MESSAGE" on a line.
 type peer struct {
 	command []string
 	dir     string
@@ -64,7 +64,8 @@ func (p *peer) run(g *graph, ref *reference) ([]*tensor.Tensor, error) {
 	for _, t := range ref.out {
 		types = append(types, t.DType)
 	}
-	b, err := proto.Marshal(g.closedModel(types))
+	closed := g.closedModel(types)
+	b, err := proto.Marshal(closed)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,11 @@ func (p *peer) run(g *graph, ref *reference) ([]*tensor.Tensor, error) {
 			return nil, err
 		}
 	}
-	fmt.Fprintln(p.in, model)
+	request := []string{model, closed.Graph.Input[0].GetName()}
+	for _, o := range closed.Graph.Output {
+		request = append(request, o.GetName())
+	}
+	fmt.Fprintln(p.in, strings.Join(request, "\t"))
 	line, err := p.out.ReadString('\n')
 	if err != nil {
 		p.in.Close()

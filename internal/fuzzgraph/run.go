@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	"github.com/nnc-go/nnc/internal/driver"
@@ -23,11 +24,14 @@ type noise struct {
 // round are moved by about noise.units in the last place: how far that moves the outputs tells how far those of
 // another correct implementation may be.
 func evaluate(g *graph, n *noise) (out []*tensor.Tensor, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+	err = caught(func() error {
+		out, err = evaluated(g, n)
+		return err
+	})
+	return out, err
+}
+
+func evaluated(g *graph, n *noise) (out []*tensor.Tensor, err error) {
 	m, err := g.module()
 	if err != nil {
 		return nil, err
@@ -60,7 +64,7 @@ func apply(op *ir.Op, vals map[*ir.Value]hostop.Value, n *noise) error {
 		}
 		in[i] = vals[v]
 		if noisy && (i == 0 || op.Name() != "Resize") { // scales decide about sizes
-			in[i] = shake(n, in[i], 0)
+			in[i] = shake(n, in[i], 1, 0)
 		}
 	}
 	out, err := eval.Op(op, in)
@@ -73,7 +77,7 @@ func apply(op *ir.Op, vals map[*ir.Value]hostop.Value, n *noise) error {
 		}
 		vals[v] = out[i]
 		if noisy {
-			vals[v] = shake(n, out[i], compound[op.Name()])
+			vals[v] = shake(n, out[i], max(1, math.Sqrt(terms(op, in, out[i]))/4), compound[op.Name()])
 		}
 	}
 	return nil
@@ -113,9 +117,28 @@ var compound = map[string]float64{
 	"ScatterElements": 4, "ScatterND": 4,
 }
 
-// shake gives a copy of a float tensor with each element moved by up to a unit in the last place of it, or of
+// terms is about how many numbers an op sums into an element of its result: the roundings of partial sums add up as
+// the square root of that.
+func terms(op *ir.Op, in []hostop.Value, out hostop.Value) float64 {
+	y, ok := out.(*tensor.Tensor)
+	if !ok || y.Len() == 0 {
+		return 0
+	}
+	switch x := in[0].(*tensor.Tensor); op.Name() {
+	case "Conv", "ConvTranspose":
+		w := in[1].(*tensor.Tensor)
+		return float64(w.Len()) / float64(min(w.Shape[0], w.Shape[1]))
+	case "MatMul", "Gemm":
+		return math.Sqrt(float64(x.Len()) * float64(in[1].(*tensor.Tensor).Len()) / float64(y.Len()))
+	case "ReduceSum", "ReduceMean", "ReduceL1", "ReduceSumSquare":
+		return float64(x.Len()) / float64(y.Len())
+	}
+	return 0
+}
+
+// shake gives a copy of a float tensor with each element moved by up to some units in the last place of it, or of
 // size if that is larger.
-func shake(n *noise, v hostop.Value, size float64) hostop.Value {
+func shake(n *noise, v hostop.Value, units, size float64) hostop.Value {
 	t, ok := v.(*tensor.Tensor)
 	if !ok || t == nil || !t.DType.IsFloat() {
 		return v
@@ -127,32 +150,67 @@ func shake(n *noise, v hostop.Value, size float64) hostop.Value {
 		if x == 0 {
 			continue // mostly exact, and its neighbours are other cases altogether: of logarithms, of quotients
 		}
-		setFloat(c, i, x+float64(n.IntN(3)-1)*n.units*max(ulp(x, t.DType), ulp(size, t.DType)))
+		setFloat(c, i, x+float64(n.IntN(3)-1)*n.units*units*max(ulp(x, t.DType), ulp(size, t.DType)))
 	}
 	return c
 }
 
-// compiled compiles a graph and runs it.
-func compiled(ctx context.Context, g *graph, opts driver.Options) (out []*tensor.Tensor, err error) {
+// job is a graph to be compiled in some way and run, and what that gives.
+type job struct {
+	way
+	g        *graph
+	compiled *driver.Compiled
+	out      []*tensor.Tensor
+	err      error
+}
+
+// compile does jobs of one level together.
+func compile(ctx context.Context, jobs []*job) {
+	var good []*job
+	var cs []*driver.Compiled
+	for _, j := range jobs {
+		j.err = caught(func() error {
+			m, err := j.g.module()
+			if err != nil {
+				return err
+			}
+			j.compiled, err = driver.CompileModule(ctx, m, driver.Options{CPU: j.level, NoOptimize: j.plain})
+			return err
+		})
+		if j.err == nil {
+			good, cs = append(good, j), append(cs, j.compiled)
+			defer j.compiled.Close()
+		}
+	}
+	opts := exec.Options{Threads: 2}
+	loaded, failed := driver.LoadAll(ctx, cs, opts)
+	for k, j := range good {
+		j.err = caught(func() (err error) {
+			var l *driver.Loaded
+			if failed == nil {
+				l = loaded[k]
+			} else if l, err = j.compiled.Load(ctx, opts); err != nil { // one of them is to blame: alone, each shows whether it is
+				return err
+			}
+			defer l.Close()
+			j.out, err = run(ctx, l, j.g)
+			return err
+		})
+	}
+}
+
+// caught makes an error of a panic.
+func caught(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	m, err := g.module()
-	if err != nil {
-		return nil, err
-	}
-	c, err := driver.CompileModule(ctx, m, opts)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	l, err := c.Load(ctx, exec.Options{Threads: 2})
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
+	return f()
+}
+
+// run runs a compiled graph.
+func run(ctx context.Context, l *driver.Loaded, g *graph) (out []*tensor.Tensor, err error) {
 	var in []hostop.Value
 	for _, i := range g.feeds() {
 		in = append(in, i.t)
