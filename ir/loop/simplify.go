@@ -6,72 +6,75 @@ import "fmt"
 // once, at the top; equal pure instructions are merged where one dominates the other; instructions
 // without a use are dropped, as are loops and conditionals that do nothing.
 func Simplify(f *Func) {
-	s := &simplifier{repl: map[*Value]*Value{}, consts: map[string]*Value{}, ids: map[*Value]int{}}
+	s := &simplifier{repl: make([]*Value, f.nextID+1), consts: map[key]*Value{}}
 	s.block(f.Body, nil)
 	f.Body.Instrs = append(s.top, f.Body.Instrs...)
-	used := map[*Value]bool{}
-	sweep(f.Body, used)
+	Sweep(f)
 	numberValues(f)
 }
 
+// Sweep drops instructions without a use, and loops and conditionals that do nothing.
+func Sweep(f *Func) { sweep(f.Body, make([]bool, f.nextID+1)) }
+
 type simplifier struct {
-	repl   map[*Value]*Value
-	consts map[string]*Value
+	repl   []*Value // by the number of the value
+	consts map[key]*Value
 	top    []*Instr
-	ids    map[*Value]int
+}
+
+// key is what a pure instruction computes.
+type key struct {
+	op    Op
+	pred  Pred
+	imm   uint64
+	t     Type
+	args  [3]*Value
+	lanes string
+}
+
+func keyOf(in *Instr) key {
+	k := key{op: in.Op, pred: in.Pred, imm: in.Imm, t: in.Results[0].Type}
+	copy(k.args[:], in.Args)
+	if len(in.Lanes) > 0 {
+		k.lanes = fmt.Sprint(in.Lanes)
+	}
+	return k
 }
 
 // scope holds the pure instructions that are visible, by what they compute.
 type scope struct {
 	outer *scope
-	known map[string]*Value
+	known map[key]*Value
 }
 
-func (s *scope) find(key string) *Value {
+func (s *scope) find(k key) *Value {
 	for ; s != nil; s = s.outer {
-		if v := s.known[key]; v != nil {
+		if v := s.known[k]; v != nil {
 			return v
 		}
 	}
 	return nil
 }
 
-func (s *simplifier) id(v *Value) int {
-	n, ok := s.ids[v]
-	if !ok {
-		n = len(s.ids)
-		s.ids[v] = n
-	}
-	return n
-}
-
-func (s *simplifier) key(in *Instr) string {
-	b := fmt.Appendf(nil, "%d %d %d %v %v", in.Op, in.Imm, in.Pred, in.Results[0].Type, in.Lanes)
-	for _, a := range in.Args {
-		b = fmt.Appendf(b, " %d", s.id(a))
-	}
-	return string(b)
-}
-
 func (s *simplifier) block(b *Block, outer *scope) {
-	sc := &scope{outer, map[string]*Value{}}
+	sc := &scope{outer, map[key]*Value{}}
 	kept := b.Instrs[:0]
 	for _, in := range b.Instrs {
 		s.replace(in.Args)
 		switch {
 		case in.Op == OpConst:
-			k := s.key(in)
+			k := keyOf(in)
 			if v := s.consts[k]; v != nil {
-				s.repl[in.Results[0]] = v
+				s.repl[in.Results[0].ID] = v
 				continue
 			}
 			s.consts[k] = in.Results[0]
 			s.top = append(s.top, in)
 			continue
 		case opInfos[in.Op].pure:
-			k := s.key(in)
+			k := keyOf(in)
 			if v := sc.find(k); v != nil {
-				s.repl[in.Results[0]] = v
+				s.repl[in.Results[0].ID] = v
 				continue
 			}
 			sc.known[k] = in.Results[0]
@@ -87,23 +90,23 @@ func (s *simplifier) block(b *Block, outer *scope) {
 
 func (s *simplifier) replace(vs []*Value) {
 	for i, v := range vs {
-		if w, ok := s.repl[v]; ok {
+		if w := s.repl[v.ID]; w != nil {
 			vs[i] = w
 		}
 	}
 }
 
 // sweep drops instructions of b whose results are not in used, and adds what the rest uses.
-func sweep(b *Block, used map[*Value]bool) {
+func sweep(b *Block, used []bool) {
 	for _, v := range b.Yield {
-		used[v] = true
+		used[v.ID] = true
 	}
 	var kept []*Instr
 	for i := len(b.Instrs) - 1; i >= 0; i-- {
 		in := b.Instrs[i]
 		live := in.Op.Writes()
 		for _, r := range in.Results {
-			live = live || used[r]
+			live = live || used[r.ID]
 		}
 		if len(in.Blocks) > 0 && !live {
 			live = writes(in)
@@ -115,7 +118,7 @@ func sweep(b *Block, used map[*Value]bool) {
 			sweep(sub, used)
 		}
 		for _, a := range in.Args {
-			used[a] = true
+			used[a.ID] = true
 		}
 		kept = append(kept, in)
 	}

@@ -119,10 +119,11 @@ func TestLegalizeDot4(t *testing.T) {
 	}
 }
 
-// TestLegalizeOps: the kernels of ops give the same bits when they are cut to a quarter of their width for a poor machine.
-func TestLegalizeOps(t *testing.T) {
+// TestOps: the kernels of ops give the same bits when they are cut to a quarter of their width for a poor machine, and
+// optimised. A third of the files does here; compiled text tests run them all.
+func TestOps(t *testing.T) {
 	if testing.Short() {
-		t.Skip("20 s")
+		t.Skip("10 s")
 	}
 	tg := &opt.Target{VecBytes: 16, Native: func(in *loop.Instr) bool {
 		// The rule may choose the other zero, as it may.
@@ -131,13 +132,14 @@ func TestLegalizeOps(t *testing.T) {
 		}
 		return little(in)
 	}}
-	for _, p := range []string{"../../../testdata/ops/*.nir", "../../../lower/testdata/*.nir"} {
+	for _, p := range []string{"../../../testdata/ops/[A-D]*.nir", "../../../lower/testdata/*.nir"} {
 		filetest.Transformed(t, p, "amd64/avx512", func(f *loop.Func) error {
-			err := opt.Legalize(f, tg)
-			if err == nil {
-				checkLegal(t, f, tg)
+			if err := opt.Legalize(f, tg); err != nil {
+				return err
 			}
-			return err
+			opt.Optimize(f, tg)
+			checkLegal(t, f, tg)
+			return nil
 		})
 	}
 }

@@ -12,9 +12,17 @@ import (
 
 // Target is what Legalize needs to know of a machine.
 type Target struct {
-	VecBytes int                       // width of a vector register; 16 at least
-	Masks    bool                      // predicates have registers of their own, a bit per lane
-	Native   func(in *loop.Instr) bool // the backend has an instruction, or a sequence, for in
+	VecBytes  int                       // width of a vector register; 16 at least
+	Registers int                       // vector registers; 0 means 16
+	Masks     bool                      // predicates have registers of their own, a bit per lane
+	Native    func(in *loop.Instr) bool // the backend has an instruction, or a sequence, for in
+}
+
+func (t *Target) registers() int {
+	if t.Registers == 0 {
+		return 16
+	}
+	return t.Registers
 }
 
 // level is what expansions are written for: they make FMA only from FMA, and convert f16 only where that is native.

@@ -1,0 +1,183 @@
+package opt
+
+import "github.com/nnc-go/nnc/ir/loop"
+
+// reload drops loads of what a load before it in the block has read and no store since may have changed, where the
+// value can stay in a register until then: a machine that is out of registers would store it and load it again,
+// which is worse than what there was. Buffers do not overlap.
+func reload(f *loop.Func, t *Target) {
+	r := &reloader{regs: t.registers(), defs: definitions(f)}
+	r.block(f.Body)
+}
+
+type reloader struct {
+	regs int
+	defs *table[*loop.Instr]
+	repl table[*loop.Value]
+}
+
+// cell is what a load reads.
+type cell struct {
+	op        loop.Op
+	buf       *loop.Buf
+	idx, mask *loop.Value
+	t         loop.Type
+}
+
+// read is a load that stands.
+type read struct {
+	v  *loop.Value
+	at int
+}
+
+func (r *reloader) block(b *loop.Block) {
+	for _, in := range b.Instrs {
+		for _, s := range in.Blocks {
+			r.block(s)
+		}
+	}
+	known := map[cell]read{}
+	var live []int
+	dropped := false
+	for i, in := range b.Instrs {
+		r.replace(in.Args)
+		for _, s := range in.Blocks {
+			r.replaceInside(s)
+		}
+		switch {
+		case in.Op.Reads():
+			k := cell{op: in.Op, buf: in.Buf, idx: in.Args[0], t: in.Results[0].Type}
+			if len(in.Args) > 1 {
+				k.mask = in.Args[1]
+			}
+			first, ok := known[k]
+			if ok && live == nil && !isInteger(first.v) {
+				live = r.pressure(b)
+			}
+			if ok && r.fits(first, live, i) {
+				r.repl.set(in.Results[0], first.v)
+				b.Instrs[i] = nil
+				dropped = true
+			} else {
+				known[k] = read{in.Results[0], i}
+			}
+		case in.Op == loop.OpFor:
+			clear(known)
+		default:
+			forget(known, in)
+		}
+	}
+	r.replace(b.Yield)
+	if dropped {
+		b.Instrs = compact(b.Instrs)
+	}
+}
+
+func compact(ins []*loop.Instr) []*loop.Instr {
+	kept := ins[:0]
+	for _, in := range ins {
+		if in != nil {
+			kept = append(kept, in)
+		}
+	}
+	return kept
+}
+
+func (r *reloader) replace(vs []*loop.Value) {
+	for i, v := range vs {
+		if w := r.repl.get(v); w != nil {
+			vs[i] = w
+		}
+	}
+}
+
+func (r *reloader) replaceInside(b *loop.Block) {
+	walk(b, func(in *loop.Instr) {
+		r.replace(in.Args)
+		for _, s := range in.Blocks {
+			r.replace(s.Yield)
+		}
+	})
+	r.replace(b.Yield)
+}
+
+// forget drops what in, or an instruction inside it, may change.
+func forget(known map[cell]read, in *loop.Instr) {
+	if in.Op.Writes() {
+		for k := range known {
+			if k.buf == in.Buf {
+				delete(known, k)
+			}
+		}
+	}
+	for _, s := range in.Blocks {
+		walk(s, func(i *loop.Instr) { forget(known, i) })
+	}
+}
+
+// fits reports whether the value of a load can stay in a register until instruction i, and if so counts it.
+func (r *reloader) fits(first read, live []int, i int) bool {
+	if isInteger(first.v) {
+		return true
+	}
+	for _, n := range live[first.at:i] {
+		if n >= r.regs-2 {
+			return false
+		}
+	}
+	for at := first.at; at < i; at++ {
+		live[at]++
+	}
+	return true
+}
+
+// pressure counts the vectors and floats, but constants, that are needed across each instruction of b.
+func (r *reloader) pressure(b *loop.Block) []int {
+	last := map[*loop.Value]int{}
+	use := func(vs []*loop.Value, i int) {
+		for _, v := range vs {
+			if d := r.defs.get(v); !isInteger(v) && (d == nil || d.Op != loop.OpConst) {
+				last[v] = i
+			}
+		}
+	}
+	for i, in := range b.Instrs {
+		if in == nil {
+			continue
+		}
+		use(in.Args, i)
+		for _, s := range in.Blocks {
+			walk(s, func(in *loop.Instr) { use(in.Args, i) })
+		}
+	}
+	use(b.Yield, len(b.Instrs))
+	live := make([]int, len(b.Instrs))
+	inside := map[*loop.Value]bool{}
+	count := func(v *loop.Value, from int) {
+		inside[v] = true
+		for i := from; i < last[v] && i < len(live); i++ {
+			live[i]++
+		}
+	}
+	for _, p := range b.Params {
+		count(p, 0)
+	}
+	for i, in := range b.Instrs {
+		if in == nil {
+			continue
+		}
+		for _, v := range in.Results {
+			count(v, i)
+		}
+	}
+	outside := 0
+	for v := range last {
+		if !inside[v] {
+			outside++
+		}
+	}
+	for i := range live {
+		live[i] += outside
+	}
+	return live
+}
