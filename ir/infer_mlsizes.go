@@ -1,6 +1,10 @@
 package ir
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
 
 // features is the number of features of operand 0, [N,F] or [F], where it is known.
 func features(op *Op) (int64, bool) {
@@ -35,6 +39,18 @@ func perFeature(f inferFn, attrs ...string) inferFn {
 		}
 		return f(c, op)
 	}
+}
+
+// inferImputer wants the values that go with the type of the data.
+func inferImputer(c *InferCtx, op *Op) error {
+	d, attr := dtypeOf(op, 0), "imputed_value_int64s"
+	if d.IsFloat() {
+		attr = "imputed_value_floats"
+	}
+	if d != tensor.Invalid && listLen(op, attr) == 0 {
+		return op.Errorf("%s is missing, want it for data of type %v", attr, op.Operands[0].Type)
+	}
+	return inferSame(c, op)
 }
 
 // sameLengths is a rule that wants lists of the same length.

@@ -137,6 +137,14 @@ func inferRandomLike(c *InferCtx, op *Op) error {
 	return c.like(op, 0, op.Attrs.DType("dtype", dtypeOf(op, 0)))
 }
 
+// inferDrawnLike is inferRandomLike of numbers with a fraction.
+func inferDrawnLike(c *InferCtx, op *Op) error {
+	if d := op.Attrs.DType("dtype", dtypeOf(op, 0)); d != tensor.Invalid && !isArithFloat(d) {
+		return op.Errorf("the result would be of type %v, want a dtype that is a float type", d)
+	}
+	return inferRandomLike(c, op)
+}
+
 func inferMultinomial(c *InferCtx, op *Op) error {
 	batch := c.Fresh()
 	if t := op.Operands[0].Type; t.Ranked {

@@ -18,7 +18,7 @@ var opsML = []*OpInfo{
 		0, formed("", "post_transform=NONE|SOFTMAX|LOGISTIC|SOFTMAX_ZERO|PROBIT", inferLinearClassifier), "label of the best class [N] and scores [N,classes] by linear functions"),
 	row("ml.Scaler(X) -> Y", "offset:floats scale:floats", 0, perFeature(inferToF32, "offset", "scale"), "(x - offset) * scale per feature"),
 	row("ml.Normalizer(X) -> Y", "norm:string", 0, formed("", "norm=MAX|L1|L2", inferToF32), "division of each row by its MAX, L1 or L2 norm"),
-	row("ml.Imputer(X) -> Y", "imputed_value_floats:floats imputed_value_int64s:ints replaced_value_float:float replaced_value_int64:int", 0, perFeature(inferSame, "imputed_value_floats", "imputed_value_int64s"),
+	row("ml.Imputer(X) -> Y", "imputed_value_floats:floats imputed_value_int64s:ints replaced_value_float:float replaced_value_int64:int", 0, perFeature(inferImputer, "imputed_value_floats", "imputed_value_int64s"),
 		"replaces missing values per feature"),
 	row("ml.Binarizer(X) -> Y", "threshold:float", 0, inferSame, "1 where x > threshold, else 0"),
 	row("ml.ArrayFeatureExtractor(X, Y) -> Z", "", 0, inferArrayFeatureExtractor, "columns of the last axis by index"),

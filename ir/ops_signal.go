@@ -14,8 +14,8 @@ var opsSignal = []*OpInfo{
 
 	row("RandomNormal() -> output", "dtype:dtype mean:float scale:float seed:float shape:ints", Impure, inferRandom, "normal random numbers"),
 	row("RandomUniform() -> output", "dtype:dtype high:float low:float seed:float shape:ints", Impure, inferRandom, "uniform random numbers"),
-	row("RandomNormalLike(input) -> output", "dtype:dtype mean:float scale:float seed:float", Impure, inferRandomLike, "normal random numbers in a tensor's shape"),
-	row("RandomUniformLike(input) -> output", "dtype:dtype high:float low:float seed:float", Impure, inferRandomLike, "uniform random numbers in a tensor's shape"),
+	row("RandomNormalLike(input) -> output", "dtype:dtype mean:float scale:float seed:float", Impure, inferDrawnLike, "normal random numbers in a tensor's shape"),
+	row("RandomUniformLike(input) -> output", "dtype:dtype high:float low:float seed:float", Impure, inferDrawnLike, "uniform random numbers in a tensor's shape"),
 	row("Bernoulli(input) -> output", "dtype:dtype seed:float", Impure, inferRandomLike, "1 with the given probabilities, else 0"),
 	row("Multinomial(input) -> output", "dtype:dtype sample_size:int seed:float", Impure, inferMultinomial, "classes drawn by log-probabilities"),
 

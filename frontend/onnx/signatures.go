@@ -194,3 +194,30 @@ func (c *nodeCtx) checkTypes() error {
 	}
 	return nil
 }
+
+// Version is a version of an operator that ONNX defines: it holds from the opset Since of its domain until the next one.
+type Version struct {
+	Domain, Op string
+	Since      int
+}
+
+// Versions lists the versions of all operators, in no order, less those that take an operator away.
+func Versions() (list []Version) {
+	for key, rows := range allRows() {
+		for _, r := range rows {
+			if _, ok := signatures()[typeKey{key, r.since}]; ok && r.fn != nil {
+				list = append(list, Version{key.domain, key.op, r.since})
+			}
+		}
+	}
+	return list
+}
+
+// VersionOf gives the version of an operator that an opset has; ok is false where it has none.
+func VersionOf(domain, op string, opset int64) (v Version, ok bool) {
+	r := findRow(allRows()[opKey{domain, op}], opset)
+	if r == nil || r.fn == nil {
+		return Version{}, false
+	}
+	return Version{domain, op, r.since}, true
+}

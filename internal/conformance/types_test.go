@@ -50,8 +50,8 @@ type typed struct {
 	in     []hostop.Value
 	want   []hostop.Value
 	random bool
-	// strings: elements that host functions alone work on.
-	strings bool
+	// host: it may run as host functions, which alone work on strings and containers.
+	host bool
 	// plain: compiled with -O=0, as every other case is.
 	plain bool
 	// refused is why the importer does not take it.
@@ -75,7 +75,14 @@ func TestTypes(t *testing.T) {
 	seen := variants{done: map[string]int{}, accepted: map[string]bool{}, refused: map[string]error{}}
 	var all []*typed
 	for _, c := range cases {
-		all = append(all, seen.of(t, c, fail)...)
+		b, err := os.ReadFile(c.Model)
+		require.NoError(t, err)
+		m := &onnxpb.ModelProto{}
+		require.NoError(t, proto.Unmarshal(b, m))
+		all = append(all, seen.of(c.Name, m, inputsOf(m, c), fail)...)
+	}
+	for _, c := range readVersions(t) {
+		all = append(all, seen.of("versions.txt", c.m, c.in, fail)...)
 	}
 	for key, err := range seen.refused {
 		if !seen.accepted[key] {
@@ -107,13 +114,28 @@ type variants struct {
 	refused  map[string]error
 }
 
+// inputsOf reads the inputs of a case, nil where they are not all tensors that are given.
+func inputsOf(m *onnxpb.ModelProto, c testcase.Case) (in []hostop.Value) {
+	files, err := testcase.Files(c.Sets[0], "input")
+	if err != nil || len(files) < len(m.Graph.Input) {
+		return nil
+	}
+	for i, x := range m.Graph.Input {
+		if x.GetType().GetTensorType() == nil || files[i] == "" {
+			return nil
+		}
+		v, err := tensorio.ReadFile(files[i], tensorio.Want{})
+		if err != nil {
+			return nil
+		}
+		in = append(in, v)
+	}
+	return in
+}
+
 // of gives the variants of a case whose operator, opset and type have not been seen often enough, evaluated.
-func (vs *variants) of(t *testing.T, c testcase.Case, fail func(key, format string, args ...any)) (out []*typed) {
-	b, err := os.ReadFile(c.Model)
-	require.NoError(t, err)
-	m := &onnxpb.ModelProto{}
-	require.NoError(t, proto.Unmarshal(b, m))
-	if len(m.Graph.Node) != 1 || len(m.Functions) > 0 {
+func (vs *variants) of(name string, m *onnxpb.ModelProto, in []hostop.Value, fail func(key, format string, args ...any)) (out []*typed) {
+	if len(m.Graph.Node) != 1 || len(m.Functions) > 0 || len(m.Graph.Initializer) > 0 || in == nil {
 		return nil
 	}
 	n := m.Graph.Node[0]
@@ -137,7 +159,7 @@ func (vs *variants) of(t *testing.T, c testcase.Case, fail func(key, format stri
 			if vs.done[seen] >= casesEach {
 				continue
 			}
-			x := variant(m, c, operands, v, d)
+			x := variant(m, in, operands, v, d)
 			switch {
 			case x == nil:
 			case x.refused != nil:
@@ -145,12 +167,14 @@ func (vs *variants) of(t *testing.T, c testcase.Case, fail func(key, format stri
 			default:
 				vs.done[seen]++
 				vs.accepted[key] = true
-				x.key, x.name, x.strings, x.plain = key, c.Name, d == tensor.String, vs.done[seen]%2 == 0
-				if x.want, err = eval.Run(x.module.Clone(), x.in, eval.Options{}); err != nil {
-					fail(key, "evaluator: %s: %v", c.Name, err)
-				} else {
-					out = append(out, x)
+				x.key, x.name, x.host, x.plain = key, name, d == tensor.String, vs.done[seen]%2 == 0
+				want, err := eval.Run(x.module.Clone(), x.in, eval.Options{})
+				if err != nil {
+					fail(key, "evaluator: %s: %v", name, err)
+					continue
 				}
+				x.want = want
+				out = append(out, x)
 			}
 		}
 	}
@@ -158,7 +182,7 @@ func (vs *variants) of(t *testing.T, c testcase.Case, fail func(key, format stri
 }
 
 // variant is a case whose operands of a variable have type d, nil where it cannot be made.
-func variant(m *onnxpb.ModelProto, c testcase.Case, operands []onnx.Operand, variable string, d tensor.DType) *typed {
+func variant(m *onnxpb.ModelProto, in []hostop.Value, operands []onnx.Operand, variable string, d tensor.DType) *typed {
 	m = proto.CloneOf(m)
 	n := m.Graph.Node[0]
 	change := map[string]bool{}
@@ -167,30 +191,19 @@ func variant(m *onnxpb.ModelProto, c testcase.Case, operands []onnx.Operand, var
 			change[name] = true
 		}
 	}
-	files, err := testcase.Files(c.Sets[0], "input")
-	if err != nil || len(m.Graph.Initializer) > 0 {
-		return nil
-	}
-	x := &typed{}
-	for i, in := range m.Graph.Input {
-		tt := in.GetType().GetTensorType()
-		if i >= len(files) || tt == nil || files[i] == "" {
+	x := &typed{in: slices.Clone(in)}
+	for i, p := range m.Graph.Input {
+		if !change[p.GetName()] {
+			continue
+		}
+		v, ok := in[i].(*tensor.Tensor)
+		call := &hostop.Call{In: []hostop.Value{v}, Attrs: hostop.Attrs{"to": d}, NumOut: 1}
+		if !ok || v.DType == tensor.String && d != v.DType || hostop.Cast(call) != nil {
 			return nil
 		}
-		v, err := tensorio.ReadFile(files[i], tensorio.Want{})
-		if err != nil {
-			return nil
-		}
-		if change[in.GetName()] {
-			call := &hostop.Call{In: []hostop.Value{v}, Attrs: hostop.Attrs{"to": d}, NumOut: 1}
-			if v.(*tensor.Tensor).DType == tensor.String || hostop.Cast(call) != nil {
-				return nil
-			}
-			v = call.Out[0]
-			mirrorParts(v.(*tensor.Tensor))
-			tt.ElemType = proto.Int32(int32(d))
-		}
-		x.in = append(x.in, v)
+		x.in[i] = call.Out[0]
+		mirrorParts(call.Out[0].(*tensor.Tensor))
+		p.GetType().GetTensorType().ElemType = proto.Int32(int32(d))
 	}
 	for _, o := range m.Graph.Output {
 		o.Type = nil
@@ -229,7 +242,7 @@ func compileTyped(t *testing.T, xs []*typed, fail func(key, format string, args 
 			continue
 		}
 		defer c.Close()
-		if h := slices.DeleteFunc(slices.Clone(c.Program.HostSteps), isHostOnly); len(h) > 0 && !x.strings {
+		if h := slices.DeleteFunc(slices.Clone(c.Program.HostSteps), isHostOnly); len(h) > 0 && !x.host {
 			fail(x.key, "not compiled: %s: %v", x.name, h)
 		}
 		compiled, of = append(compiled, c), append(of, x)
