@@ -93,26 +93,44 @@ func (s *sel) eachUse(b *loop.Block, visit func(in *loop.Instr, i int)) {
 	}
 }
 
-// fuseLoad marks a load, and a broadcast of it, whose user follows in the block before any store to its buffer.
+// fuseLoad marks a load, and a broadcast of it, whose users follow in the block before any store to its buffer.
+// With AVX-512 a broadcast is part of its user where it has one, and of all where registers would not
+// suffice for it besides what the loop carries and as many vectors as it is multiplied by.
 func (s *sel) fuseLoad(b *loop.Block, at int, in *loop.Instr) {
-	v := in.Results[0]
+	v, left := in.Results[0], 1
+	spread := false
 	for _, user := range b.Instrs[at+1:] {
 		if slices.Contains(user.Args, v) {
 			switch {
-			case v == in.Results[0] && user.Op == loop.OpBroadcast && user.Results[0].Type.Elem != tensor.Bool:
+			case !spread && user.Op == loop.OpBroadcast && user.Results[0].Type.Elem != tensor.Bool:
 				s.fused[v] = true
-				if v = user.Results[0]; s.wide && s.uses[v] == 1 {
-					continue
+				v, spread = user.Results[0], true
+				if left = s.uses[v]; !s.wide || left > 1 && left+s.carries(b)+1 <= s.level.Regs {
+					return
 				}
-			case s.takesMemory(user, v):
-				s.fused[v] = true
+				continue
+			case !s.takesMemory(user, v):
+				return
 			}
-			return
+			if left--; left == 0 {
+				s.fused[v] = true
+				return
+			}
 		}
 		if in.Buf.Write && (user.Op.Writes() && user.Buf == in.Buf || len(user.Blocks) > 0) {
 			return
 		}
 	}
+}
+
+// carries counts the vectors that the loop with body b carries.
+func (s *sel) carries(b *loop.Block) (n int) {
+	for _, p := range b.Params {
+		if s.classOf(p.Type) == mach.Vec {
+			n++
+		}
+	}
+	return n
 }
 
 // takesMemory reports whether a full-width vector or a scalar may be a memory operand of its user.

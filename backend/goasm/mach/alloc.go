@@ -36,13 +36,17 @@ const maxFrame = 512
 // maxRounds bounds how often allocation starts over after spilling; each round spills what is cheapest, so a few do.
 const maxRounds = 40
 
+// splitRounds is for how many of them registers are given back in loops. Where that does not come to an end, the loops themselves
+// need more registers than there are.
+const splitRounds = 8
+
 // Allocate gives f's registers machine registers: moves are coalesced where the two registers are never needed at once,
 // then registers are handed out to the long-lived first, the more often used taking them from the less
 // often used; what gets none lives in memory and is loaded and stored around each use. Lifetimes have
 // holes: a register is free where its value is not needed, as between the last use of a loop's carried
 // value and the end of the body. (Priority and eviction follow the idea of LLVM's greedy allocator; Olesen, 2011.)
 func Allocate(f *Func, m *Machine) ([]Phys, error) {
-	for range maxRounds {
+	for round := range maxRounds {
 		a := newAllocator(f, m)
 		a.coalesce()
 		spilled, err := a.assign()
@@ -52,9 +56,7 @@ func Allocate(f *Func, m *Machine) ([]Phys, error) {
 		if len(spilled) == 0 {
 			return a.result(), nil
 		}
-		if err := f.spill(m, a, spilled); err != nil {
-			return nil, err
-		}
+		f.spill(m, a, spilled, round < splitRounds)
 	}
 	return nil, fmt.Errorf("goasm: %s: registers do not suffice after %d rounds of spilling", f.Name, maxRounds)
 }

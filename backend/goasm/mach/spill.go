@@ -8,12 +8,15 @@ import "fmt"
 // after: so the accumulators of a loop stay in registers though what follows it needs more registers than
 // there are. Elsewhere each use loads and each definition stores. A register that one repeatable instruction
 // defines is computed again instead of loaded.
-func (f *Func) spill(m *Machine, a *allocator, spilled []Reg) error {
+func (f *Func) spill(m *Machine, a *allocator, spilled []Reg, split bool) {
 	s := &spiller{f: f, m: m, home: map[Reg]*home{}, a: a}
 	for _, r := range spilled {
 		s.home[r] = &home{rep: r}
 	}
 	s.survey()
+	if split {
+		s.chooseLoops()
+	}
 	old := f.Insts
 	f.Insts = make([]*Inst, 0, len(old)+len(old)/4)
 	for i, in := range old {
@@ -21,7 +24,6 @@ func (f *Func) spill(m *Machine, a *allocator, spilled []Reg) error {
 		s.inst(in)
 		s.leave(old, i)
 	}
-	return nil
 }
 
 // home is where a spilled register lives.
@@ -45,7 +47,7 @@ type spiller struct {
 	list []*home // in the order of their first use
 }
 
-// survey finds the depths and definitions of what is spilled, and decides who gets registers in loops.
+// survey finds the depths and definitions of what is spilled.
 func (s *spiller) survey() {
 	for _, in := range s.f.Insts {
 		in.eachReg(func(r *Reg, mode Mode) {
@@ -68,6 +70,11 @@ func (s *spiller) survey() {
 			}
 		})
 	}
+}
+
+// chooseLoops decides from which depth on loops have registers of their own: from the first at which there is a loop that the register is
+// used in; next time the innermost.
+func (s *spiller) chooseLoops() {
 	for _, h := range s.list {
 		switch {
 		case h.inside == 0 && h.max > h.min:
