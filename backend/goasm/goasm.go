@@ -54,6 +54,7 @@ func Assembly(t *target.Target, ks backend.Kernels) ([]byte, error) {
 		if err := opt.Legalize(f, legal); err != nil {
 			return nil, err
 		}
+		opt.Optimize(f, legal)
 		funcs = append(funcs, f)
 	}
 	if err := a.render(&b, ks.Level, funcs, names, pool); err != nil {
