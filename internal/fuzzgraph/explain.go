@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nnc-go/nnc/frontend/onnx/onnxpb"
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
@@ -42,6 +43,7 @@ var differences = []difference{
 	{"Attention", "f64", within(1e-5), "the peer computes scores of f64 in f32"},
 	{"Attention", "bound to different types", nil, "the peer's expansion of bf16 attention does not type"},
 	{"QuantizeLinear", "-128", notFinite, "NaN becomes the least integer in nnc, in the peer that depends on the type"},
+	{"QuantizeLinear", "got 0, want 255", all(ofType(tensor.F16), notFinite), "Inf of f16 does not saturate in the peer"},
 	{"ScatterElements ScatterND", "want NaN", notFinite, "the peer's maximum and minimum do not propagate NaN"},
 	{"ScatterElements ScatterND", "is not supported with", nil, "the peer has no such reduction"},
 	{"ArgMax ArgMin Hardmax TopK", "peer differs", notFinite, "NaN is the largest in nnc; where it is in the peer depends on its position"},
@@ -56,6 +58,8 @@ var differences = []difference{
 	{"ReduceLogSumExp ReduceLogSum ReduceL2", "output 0, i", nil, "the peer rounds integers on the way"},
 	{"ReduceSum ReduceMean ReduceProd ReduceSumSquare ReduceL1 Einsum", "output 0, i", largeInts, "the peer's sums of integers do not wrap"},
 	{"Pow", "output 0, i", largeInts, "the peer computes powers of integers in floats; nnc's wrap, and 0 to a negative power is 0"},
+	{"Mod", "output 0, ", all(isSet("fmod"), beyondDoubles), "the peer takes remainders of integers as those of doubles"},
+	{"GlobalMaxPool MaxPool ReduceMax Max", "got -Infinity, want Infinity", negativeZero, "of zeros nnc's maximum is +0, the peer's is either"},
 	{"Unique", "peer differs", notFinite, "NaN equals NaN in nnc, as in NumPy; the peer's order is not one with NaN"},
 	{"Unique", "output 0 is ", upstream, "which values are equal hangs on the rounding of those before"},
 	{"ArgMax ArgMin " + reduces, "output 0 is ", empty, "the peer gives a wrong shape when it reduces an empty tensor"},
@@ -76,31 +80,29 @@ var differences = []difference{
 	{"MaxPool AveragePool LpPool Conv", "padding values must be non-negative", nil, "SAME padding of a stride larger than the kernel is negative in the peer; ONNX's is at least 0"},
 }
 
+// anyAttr reports whether ok holds for an attribute of a node.
+func anyAttr(g *graph, ok func(a *onnxpb.AttributeProto) bool) bool {
+	return slices.ContainsFunc(g.nodes, func(n *nodeProto) bool { return slices.ContainsFunc(n.Attribute, ok) })
+}
+
 // attrIs: a node has an attribute of this value.
 func attrIs(name, value string) func(*graph, string) bool {
 	return func(g *graph, _ string) bool {
-		for _, n := range g.nodes {
-			for _, a := range n.Attribute {
-				if a.GetName() == name && string(a.S) == value {
-					return true
-				}
-			}
-		}
-		return false
+		return anyAttr(g, func(a *onnxpb.AttributeProto) bool { return a.GetName() == name && string(a.S) == value })
+	}
+}
+
+// isSet: a node has an integer attribute that is not 0.
+func isSet(name string) func(*graph, string) bool {
+	return func(g *graph, _ string) bool {
+		return anyAttr(g, func(a *onnxpb.AttributeProto) bool { return a.GetName() == name && a.GetI() != 0 })
 	}
 }
 
 // factor: a node has a factor of this name other than 1.
 func factor(name string) func(*graph, string) bool {
 	return func(g *graph, _ string) bool {
-		for _, n := range g.nodes {
-			for _, a := range n.Attribute {
-				if a.GetName() == name && a.GetF() != 1 {
-					return true
-				}
-			}
-		}
-		return false
+		return anyAttr(g, func(a *onnxpb.AttributeProto) bool { return a.GetName() == name && a.GetF() != 1 })
 	}
 }
 
@@ -147,6 +149,20 @@ func notFinite(g *graph, _ string) bool {
 func largeInts(g *graph, _ string) bool {
 	return anyInput(g, func(t *tensor.Tensor) bool {
 		return t.DType.IsInt() && anyElement(t, func(v float64) bool { return v < 0 || v > 1<<20 })
+	})
+}
+
+// beyondDoubles: integers come in that a double does not hold.
+func beyondDoubles(g *graph, _ string) bool {
+	return anyInput(g, func(t *tensor.Tensor) bool {
+		return t.DType.IsInt() && anyElement(t, func(v float64) bool { return math.Abs(v) > 1<<53 })
+	})
+}
+
+// negativeZero: -0 comes in.
+func negativeZero(g *graph, _ string) bool {
+	return anyInput(g, func(t *tensor.Tensor) bool {
+		return t.DType.IsFloat() && anyElement(t, func(v float64) bool { return v == 0 && math.Signbit(v) })
 	})
 }
 

@@ -99,7 +99,7 @@ var exactOps = func() map[string]bool {
 
 // exact reports whether an op rounds nothing.
 func exact(op *ir.Op) bool {
-	if exactOps[op.Name()] {
+	if r := op.Attrs.Str("reduction", "none"); exactOps[op.Name()] && r != "add" && r != "mul" {
 		return true
 	}
 	for _, v := range append(append([]*ir.Value{}, op.Operands...), op.Results...) {
