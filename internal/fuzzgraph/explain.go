@@ -57,6 +57,7 @@ var differences = []difference{
 	{"InstanceNormalization", "got NaN", notFinite, "the peer folds the mean into the bias, which makes NaN of infinities"},
 	{"ReduceLogSumExp ReduceLogSum ReduceL2", "output 0, i", nil, "the peer rounds integers on the way"},
 	{"ReduceSum ReduceMean ReduceProd ReduceSumSquare ReduceL1 Einsum", "output 0, i", largeInts, "the peer's sums of integers do not wrap"},
+	{"ReduceProd", "output 0, i", largeProduct, "the peer's products of integers do not wrap"},
 	{"Pow", "output 0, i", largeInts, "the peer computes powers of integers in floats; nnc's wrap, and 0 to a negative power is 0"},
 	{"Mod", "output 0, ", all(isSet("fmod"), beyondDoubles), "the peer takes remainders of integers as those of doubles"},
 	{"GlobalMaxPool MaxPool ReduceMax Max", "got -Infinity, want Infinity", negativeZero, "of zeros nnc's maximum is +0, the peer's is either"},
@@ -149,6 +150,14 @@ func notFinite(g *graph, _ string) bool {
 func largeInts(g *graph, _ string) bool {
 	return anyInput(g, func(t *tensor.Tensor) bool {
 		return t.DType.IsInt() && anyElement(t, func(v float64) bool { return v < 0 || v > 1<<20 })
+	})
+}
+
+// largeProduct: integers come in whose product is beyond 32 bits.
+func largeProduct(g *graph, _ string) bool {
+	return anyInput(g, func(t *tensor.Tensor) bool {
+		p := 1.0
+		return t.DType.IsInt() && anyElement(t, func(v float64) bool { p *= max(1, math.Abs(v)); return p >= 1<<31 })
 	})
 }
 
