@@ -39,11 +39,11 @@ var differences = []difference{
 	{"RMSNormalization LayerNormalization GroupNormalization", "f64", within(1e-5), "the peer rounds to f32 (stash_type), nnc keeps f64"},
 	{"GroupNormalization InstanceNormalization", "f32[", within(1e-3), "the peer takes the variance as a difference of means, which cancels"},
 	{"Sigmoid", "f32[", within(1e-5), "the peer's sigmoid is a rational approximation"},
-	{"Gelu", "f64", all(attrIs("approximate", "tanh"), within(1e-6)), "the peer's expansion of Gelu has its constants in f32"},
+	{"Gelu", "f64", both(attrIs("approximate", "tanh"), within(1e-6)), "the peer's expansion of Gelu has its constants in f32"},
 	{"Attention", "f64", within(1e-5), "the peer computes scores of f64 in f32"},
 	{"Attention", "bound to different types", nil, "the peer's expansion of bf16 attention does not type"},
 	{"QuantizeLinear", "-128", notFinite, "NaN becomes the least integer in nnc, in the peer that depends on the type"},
-	{"QuantizeLinear", "got 0, want 255", all(ofType(tensor.F16), notFinite), "Inf of f16 does not saturate in the peer"},
+	{"QuantizeLinear", "got 0, want 255", both(ofType(tensor.F16), notFinite), "Inf of f16 does not saturate in the peer"},
 	{"ScatterElements ScatterND", "want NaN", notFinite, "the peer's maximum and minimum do not propagate NaN"},
 	{"ScatterElements ScatterND", "is not supported with", nil, "the peer has no such reduction"},
 	{"ArgMax ArgMin Hardmax TopK", "peer differs", notFinite, "NaN is the largest in nnc; where it is in the peer depends on its position"},
@@ -59,7 +59,7 @@ var differences = []difference{
 	{"ReduceSum ReduceMean ReduceProd ReduceSumSquare ReduceL1 Einsum", "output 0, i", largeInts, "the peer's sums of integers do not wrap"},
 	{"ReduceProd", "output 0, i", largeProduct, "the peer's products of integers do not wrap"},
 	{"Pow", "output 0, i", largeInts, "the peer computes powers of integers in floats; nnc's wrap, and 0 to a negative power is 0"},
-	{"Mod", "output 0, ", all(isSet("fmod"), beyondDoubles), "the peer takes remainders of integers as those of doubles"},
+	{"Mod", "output 0, ", both(isSet("fmod"), beyondDoubles), "the peer takes remainders of integers as those of doubles"},
 	{"GlobalMaxPool MaxPool ReduceMax Max", "got -Infinity, want Infinity", negativeZero, "of zeros nnc's maximum is +0, the peer's is either"},
 	{"Unique", "peer differs", notFinite, "NaN equals NaN in nnc, as in NumPy; the peer's order is not one with NaN"},
 	{"Unique", "output 0 is ", upstream, "which values are equal hangs on the rounding of those before"},
@@ -67,12 +67,14 @@ var differences = []difference{
 	{reduces, "peer refuses", empty, "the peer gives a wrong shape when it reduces an empty tensor, which does not fit what follows"},
 	{"", "attempting to re-use buffer", empty, "the peer's plan of memory takes a wrong shape of an empty tensor for true"},
 	{"Unique TopK", "crashed", empty, "the peer divides by zero where there is nothing"},
-	{"LogSoftmax", "got -Infinity, want NaN", all(ofType(tensor.F64), notFinite), "of a row with Inf, whose sum is NaN, the peer's logarithm is of something else"},
-	{"Gemm", "peer differs", all(empty, factor("beta")), "the peer adds the bias to a sum of nothing without its factor"},
+	{"LogSoftmax", "got -Infinity, want NaN", both(ofType(tensor.F64), notFinite), "of a row with Inf, whose sum is NaN, the peer's logarithm is of something else"},
+	{"Gemm", "peer differs", both(empty, factor("beta")), "the peer adds the bias to a sum of nothing without its factor"},
 	{"MatMul", "want 0", empty, "the peer leaves what is a sum of nothing as it found it"},
 	{"MatMul", "left operand cannot broadcast", empty, "the peer refuses an empty batch with a vector"},
 	{"LayerNormalization RMSNormalization", "must be at least 1", empty, "the peer refuses to normalise nothing"},
 	{"LayerNormalization RMSNormalization", "Missing Input", empty, "the peer takes an empty scale for an absent one"},
+	{"Scan", "Dimension 0 is 0", empty, "the peer refuses to scan nothing"},
+	{"Loop", "[0], want ", untold, "of no iterations and a shape that no parameter tells, the peer's scan output is of rank 1"},
 	{"Div Mod", "by zero", empty, "the peer refuses a constant divisor of zero though nothing is divided"},
 	{"Pad", "peer differs", attrIs("mode", "wrap"), "the peer does not wrap around more than once"},
 	{"Split", "exceeds the", nil, "parts that are not left any element are empty in nnc; the peer refuses"},
@@ -83,7 +85,7 @@ var differences = []difference{
 
 // anyAttr reports whether ok holds for an attribute of a node.
 func anyAttr(g *graph, ok func(a *onnxpb.AttributeProto) bool) bool {
-	return slices.ContainsFunc(g.nodes, func(n *nodeProto) bool { return slices.ContainsFunc(n.Attribute, ok) })
+	return slices.ContainsFunc(all(g.nodes), func(n *nodeProto) bool { return slices.ContainsFunc(n.Attribute, ok) })
 }
 
 // attrIs: a node has an attribute of this value.
@@ -107,8 +109,15 @@ func factor(name string) func(*graph, string) bool {
 	}
 }
 
-// all: every condition holds.
-func all(conditions ...func(*graph, string) bool) func(*graph, string) bool {
+// untold: a parameter of a subgraph has no shape.
+func untold(g *graph, _ string) bool {
+	return anyAttr(g, func(a *onnxpb.AttributeProto) bool {
+		return slices.ContainsFunc(a.GetG().GetInput(), func(p *onnxpb.ValueInfoProto) bool { return p.Type.GetTensorType().Shape == nil })
+	})
+}
+
+// both: every condition holds.
+func both(conditions ...func(*graph, string) bool) func(*graph, string) bool {
 	return func(g *graph, complaint string) bool {
 		return !slices.ContainsFunc(conditions, func(c func(*graph, string) bool) bool { return !c(g, complaint) })
 	}
@@ -176,7 +185,7 @@ func negativeZero(g *graph, _ string) bool {
 }
 
 // upstream: there are nodes before the last.
-func upstream(g *graph, _ string) bool { return len(g.nodes) > 1 }
+func upstream(g *graph, _ string) bool { return len(all(g.nodes)) > 1 }
 
 // within: the first numbers that differ are no farther apart.
 func within(tol float64) func(*graph, string) bool {
@@ -207,7 +216,7 @@ func explain(g *graph, complaint string) string {
 		if !strings.Contains(complaint, d.say) || d.when != nil && !d.when(g, complaint) {
 			continue
 		}
-		for _, n := range g.nodes {
+		for _, n := range all(g.nodes) {
 			if d.ops == "" || slices.Contains(strings.Fields(d.ops), n.GetOpType()) {
 				return d.why
 			}

@@ -85,7 +85,7 @@ func (r *gen) try(s *spec) bool {
 func (r *gen) chooseOutputs() {
 	used := map[string]bool{}
 	for _, n := range r.g.nodes {
-		for _, i := range n.Input {
+		for _, i := range reads(n) {
 			used[i] = true
 		}
 	}

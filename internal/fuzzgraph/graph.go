@@ -145,7 +145,7 @@ func readable(d tensor.DType) tensor.DType {
 
 type nodeProto = onnxpb.NodeProto
 
-// attrs are a node's attributes: int, float64, string, []int64, tensor.DType.
+// attrs are a node's attributes: int, float64, string, []int64, tensor.DType, *onnxpb.GraphProto.
 type attrs map[string]any
 
 func newNode(op string, in, out []string, a attrs) *onnxpb.NodeProto {
@@ -164,6 +164,8 @@ func newNode(op string, in, out []string, a attrs) *onnxpb.NodeProto {
 			p.S, typ = []byte(v), onnxpb.AttributeProto_STRING
 		case []int64:
 			p.Ints, typ = v, onnxpb.AttributeProto_INTS
+		case *onnxpb.GraphProto:
+			p.G, typ = v, onnxpb.AttributeProto_GRAPH
 		default:
 			panic(fmt.Sprintf("attribute %s of type %T", name, v))
 		}
@@ -171,6 +173,48 @@ func newNode(op string, in, out []string, a attrs) *onnxpb.NodeProto {
 		n.Attribute = append(n.Attribute, p)
 	}
 	return n
+}
+
+// reads lists the values that a node needs, those that its subgraphs take from outside included.
+func reads(n *nodeProto) []string {
+	in := slices.Clone(n.Input)
+	for _, a := range n.Attribute {
+		if a.G == nil {
+			continue
+		}
+		own := map[string]bool{}
+		for _, p := range a.G.Input {
+			own[p.GetName()] = true
+		}
+		take := func(name string) {
+			if !own[name] {
+				in = append(in, name)
+			}
+		}
+		for _, m := range a.G.Node {
+			for _, name := range reads(m) {
+				take(name)
+			}
+			for _, name := range m.Output {
+				own[name] = true
+			}
+		}
+		for _, o := range a.G.Output {
+			take(o.GetName())
+		}
+	}
+	return in
+}
+
+// all lists nodes with those of their subgraphs.
+func all(nodes []*nodeProto) (ns []*nodeProto) {
+	for _, n := range nodes {
+		ns = append(ns, n)
+		for _, a := range n.Attribute {
+			ns = append(ns, all(a.GetG().GetNode())...)
+		}
+	}
+	return ns
 }
 
 // module imports the graph.

@@ -138,8 +138,8 @@ func (r *report) add(m *member, out string) error {
 	r.Lock()
 	defer r.Unlock()
 	r.graphs++
-	r.nodes += len(m.g.nodes)
-	for _, n := range m.g.nodes {
+	r.nodes += len(all(m.g.nodes))
+	for _, n := range all(m.g.nodes) {
 		r.ops[n.GetOpType()]++
 	}
 	for _, what := range m.ran {

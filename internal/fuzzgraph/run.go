@@ -36,51 +36,51 @@ func evaluated(g *graph, n *noise) (out []*tensor.Tensor, err error) {
 	if err != nil {
 		return nil, err
 	}
-	vals := map[*ir.Value]hostop.Value{}
-	for i, in := range g.feeds() {
-		vals[m.Graph.Params[i]] = in.t
+	var in []hostop.Value
+	for _, i := range g.feeds() {
+		in = append(in, i.t)
 	}
-	for _, op := range m.Graph.Ops {
-		if err := apply(op, vals, n); err != nil {
-			return nil, err
-		}
+	opts := eval.Options{}
+	if n != nil {
+		opts.Apply = n.apply
 	}
-	for _, v := range m.Graph.Results {
-		t, ok := vals[v].(*tensor.Tensor)
+	vals, err := eval.Run(m, in, opts)
+	if err != nil {
+		return nil, err
+	}
+	return tensors(vals)
+}
+
+// tensors are the outputs of a graph, all of which are such.
+func tensors(vals []hostop.Value) (out []*tensor.Tensor, err error) {
+	for i, v := range vals {
+		t, ok := v.(*tensor.Tensor)
 		if !ok {
-			return nil, fmt.Errorf("output %s is %T", v.Name, vals[v])
+			return nil, fmt.Errorf("output %d is %T", i, v)
 		}
 		out = append(out, t)
 	}
 	return out, nil
 }
 
-func apply(op *ir.Op, vals map[*ir.Value]hostop.Value, n *noise) error {
-	in := make([]hostop.Value, len(op.Operands))
-	noisy := n != nil && !exact(op)
-	for i, v := range op.Operands {
-		if v == nil {
-			continue
-		}
-		in[i] = vals[v]
-		if noisy && (i == 0 || op.Name() != "Resize") { // scales decide about sizes
-			in[i] = shake(n, in[i], 1, 0)
+// apply evaluates an op with noise.
+func (n *noise) apply(op *ir.Op, in []hostop.Value) ([]hostop.Value, error) {
+	if exact(op) {
+		return eval.Op(op, in)
+	}
+	for i, v := range in {
+		if i == 0 || op.Name() != "Resize" { // scales decide about sizes
+			in[i] = shake(n, v, 1, 0)
 		}
 	}
 	out, err := eval.Op(op, in)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i, v := range op.Results {
-		if v == nil {
-			continue
-		}
-		vals[v] = out[i]
-		if noisy {
-			vals[v] = shake(n, out[i], max(1, math.Sqrt(terms(op, in, out[i]))/4), compound[op.Name()])
-		}
+	for i := range out {
+		out[i] = shake(n, out[i], max(1, math.Sqrt(terms(op, in, out[i]))/4), compound[op.Name()])
 	}
-	return nil
+	return out, nil
 }
 
 // exactOps give the same bits in every correct implementation.
@@ -219,12 +219,5 @@ func run(ctx context.Context, l *driver.Loaded, g *graph) (out []*tensor.Tensor,
 	if err := l.Run(ctx, in, got); err != nil {
 		return nil, err
 	}
-	for i, v := range got {
-		t, ok := v.(*tensor.Tensor)
-		if !ok {
-			return nil, fmt.Errorf("output %d is %T", i, v)
-		}
-		out = append(out, t)
-	}
-	return out, nil
+	return tensors(got)
 }

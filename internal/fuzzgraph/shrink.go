@@ -70,7 +70,7 @@ func (g *graph) prune() *graph {
 			g.nodes = slices.Delete(g.nodes, i, i+1)
 			continue
 		}
-		for _, in := range n.Input {
+		for _, in := range reads(n) {
 			needed[in] = true
 		}
 	}

@@ -86,7 +86,7 @@ var specs = slices.Concat(
 		{op: "OneHot", types: "index", make: oneHot},
 		{op: "Unique", types: "f32 f64 i8 i64", make: unique},
 	},
-	moveSpecs, nnSpecs,
+	moveSpecs, nnSpecs, controlSpecs,
 )
 
 func with(c *call, a attrs) *call {

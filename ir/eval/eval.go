@@ -18,6 +18,8 @@ type Options struct {
 	MaxBytes int64
 	// Trace, if not nil, is called after each op, those of regions included, with its results.
 	Trace func(op *ir.Op, out []hostop.Value)
+	// Apply, if not nil, evaluates the ops that have no regions, instead of Op.
+	Apply func(op *ir.Op, in []hostop.Value) ([]hostop.Value, error)
 }
 
 // HostName gives the name in package hostop of the function that implements an op, "" when there is none.
@@ -234,9 +236,12 @@ func (r *runner) step(op *ir.Op, s *scope) error {
 	}
 	var out []hostop.Value
 	var err error
-	if f := controls[op.Name()]; f != nil {
+	switch f := controls[op.Name()]; {
+	case f != nil:
 		out, err = f(r, op, s, in)
-	} else {
+	case r.opts.Apply != nil:
+		out, err = r.opts.Apply(op, in)
+	default:
 		out, err = apply(op, in)
 	}
 	if err != nil {

@@ -122,6 +122,25 @@ func TestRun(t *testing.T) {
 	require.ErrorContains(t, err, "bytes of tensors are alive")
 }
 
+// TestApply: ops in regions too are evaluated by the function that the options name.
+func TestApply(t *testing.T) {
+	m, err := ir.Parse(`module "m"
+graph (%c: bool[], %x: f32[]) -> (%z) {
+  %y = If(%c) region () -> (%a) {
+  %a = Neg(%x)
+  } region () -> (%x) {
+  }
+  %z = Neg(%y)
+}`)
+	require.NoError(t, err)
+	twice := func(op *ir.Op, in []hostop.Value) ([]hostop.Value, error) {
+		return []hostop.Value{tensor.Of([]float32{float32(2 * in[0].(*tensor.Tensor).At(0))})}, nil
+	}
+	out, err := eval.Run(m, []hostop.Value{tensor.Of([]bool{true}), tensor.Of([]float32{3})}, eval.Options{Apply: twice})
+	require.NoError(t, err)
+	require.EqualValues(t, 12, out[0].(*tensor.Tensor).At(0))
+}
+
 // TestLoopOfNone: with M <= 0 carried values pass through and scan outputs are empty.
 func TestLoopOfNone(t *testing.T) {
 	m := ir.NewModule("loop")
