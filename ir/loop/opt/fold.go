@@ -5,7 +5,7 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// fold computes what vectors of one constant become, so that they are constants again, which a backend keeps in memory
+// fold computes what constants become in vectors, so that they are constants again, which a backend keeps in memory
 // or makes anew at will, where an instruction's result would hold a register throughout a loop. It also puts
 // constants second, where instructions have their immediate operand.
 func fold(f *loop.Func, _ *Target) {
@@ -27,7 +27,7 @@ func fold(f *loop.Func, _ *Target) {
 		case loop.OpBroadcast, loop.OpExtract:
 			becomes(in, d.Imm)
 		case loop.OpBitcast:
-			if in.Args[0].Type.Lanes == r.Lanes {
+			if in.Args[0].Type.Lanes == 1 && r.Lanes == 1 { // a vector's bits need no instruction
 				becomes(in, d.Imm)
 			}
 		case loop.OpNot:

@@ -1,6 +1,10 @@
 package opt
 
-import "github.com/nnc-go/nnc/ir/loop"
+import (
+	"slices"
+
+	"github.com/nnc-go/nnc/ir/loop"
+)
 
 // hoist moves what does not change in a loop to before it, the innermost loops first, so that it ends as far out as
 // it can. It bears in mind that what is moved holds a register throughout the loop:
@@ -48,11 +52,9 @@ func (h *hoister) block(b *loop.Block, depth int) {
 func (h *hoister) leave(in *loop.Instr, depth int) {
 	body := in.Blocks[0]
 	inner, runs := !holdsLoop(body), h.runs(in)
-	room := h.regs - 4
-	for _, p := range body.Params {
-		if !isInteger(p) {
-			room--
-		}
+	room := 0
+	if inner {
+		room = h.regs - spare - slices.Max(append(pressure(body, h.defs), 0))
 	}
 	var guarded []*loop.Instr
 	kept := body.Instrs[:0]
@@ -121,8 +123,7 @@ func (h *hoister) traps(i *loop.Instr) bool {
 	if i.Op != loop.OpDiv && i.Op != loop.OpRem || i.Results[0].Type.Elem.IsFloat() {
 		return false
 	}
-	d := h.defs.get(i.Args[1])
-	return d == nil || d.Op != loop.OpConst || d.Imm == 0
+	return !h.isConst(i.Args[1]) || h.defs.get(i.Args[1]).Imm == 0
 }
 
 // invariant reports whether all that i needs is there before the loop.
@@ -144,10 +145,17 @@ func (h *hoister) worth(i *loop.Instr, inner bool, room int) bool {
 	switch {
 	case i.Op == loop.OpConst:
 		return true
+	case i.Op == loop.OpBitcast && h.isConst(i.Args[0]):
+		return false // the constant's register does for both
 	case i.Op == loop.OpLoad:
 		return inner && room > 0
 	}
 	return isInteger(r) || inner && room > 0
+}
+
+func (h *hoister) isConst(v *loop.Value) bool {
+	d := h.defs.get(v)
+	return d != nil && d.Op == loop.OpConst
 }
 
 // runs reports whether a loop runs once at least.

@@ -9,6 +9,7 @@ var pipeline = []struct {
 	why  string
 }{
 	{"fold", fold, "constants are then known as such"},
+	{"straighten", straighten, "the counter of a loop that runs once is a number, and it is no loop around what is inside"},
 	{"divide", divide, "before products of quotients are spread over sums"},
 	{"simplify", simplify, "equal values are one to all that follows"},
 	{"hoist", hoist, "what is left in a loop changes in it"},

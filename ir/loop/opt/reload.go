@@ -52,7 +52,7 @@ func (r *reloader) block(b *loop.Block) {
 			}
 			first, ok := known[k]
 			if ok && live == nil && !isInteger(first.v) {
-				live = r.pressure(b)
+				live = pressure(b, r.defs)
 			}
 			if ok && r.fits(first, live, i) {
 				r.repl.set(in.Results[0], first.v)
@@ -121,7 +121,7 @@ func (r *reloader) fits(first read, live []int, i int) bool {
 		return true
 	}
 	for _, n := range live[first.at:i] {
-		if n >= r.regs-2 {
+		if n >= r.regs-spare {
 			return false
 		}
 	}
@@ -129,55 +129,4 @@ func (r *reloader) fits(first read, live []int, i int) bool {
 		live[at]++
 	}
 	return true
-}
-
-// pressure counts the vectors and floats, but constants, that are needed across each instruction of b.
-func (r *reloader) pressure(b *loop.Block) []int {
-	last := map[*loop.Value]int{}
-	use := func(vs []*loop.Value, i int) {
-		for _, v := range vs {
-			if d := r.defs.get(v); !isInteger(v) && (d == nil || d.Op != loop.OpConst) {
-				last[v] = i
-			}
-		}
-	}
-	for i, in := range b.Instrs {
-		if in == nil {
-			continue
-		}
-		use(in.Args, i)
-		for _, s := range in.Blocks {
-			walk(s, func(in *loop.Instr) { use(in.Args, i) })
-		}
-	}
-	use(b.Yield, len(b.Instrs))
-	live := make([]int, len(b.Instrs))
-	inside := map[*loop.Value]bool{}
-	count := func(v *loop.Value, from int) {
-		inside[v] = true
-		for i := from; i < last[v] && i < len(live); i++ {
-			live[i]++
-		}
-	}
-	for _, p := range b.Params {
-		count(p, 0)
-	}
-	for i, in := range b.Instrs {
-		if in == nil {
-			continue
-		}
-		for _, v := range in.Results {
-			count(v, i)
-		}
-	}
-	outside := 0
-	for v := range last {
-		if !inside[v] {
-			outside++
-		}
-	}
-	for i := range live {
-		live[i] += outside
-	}
-	return live
 }
