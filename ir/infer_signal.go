@@ -190,6 +190,9 @@ func inferStringSplit(c *InferCtx, op *Op) error {
 
 func inferTfIdf(c *InferCtx, op *Op) error {
 	t := op.Operands[0].Type
+	if has := listLen(op, "pool_strings") > 0; t.DType != tensor.Invalid && (t.DType == tensor.String) != has {
+		return op.Errorf("operand %q is %v, want elements of the type of the pool, which is of %s", op.Operands[0].Name, t, map[bool]string{true: "strings", false: "integers"}[has])
+	}
 	if !t.Ranked {
 		return c.unranked(op, tensor.F32)
 	}

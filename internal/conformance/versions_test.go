@@ -15,7 +15,6 @@ import (
 	"github.com/nnc-go/nnc/frontend/onnx"
 	"github.com/nnc-go/nnc/frontend/onnx/onnxpb"
 	"github.com/nnc-go/nnc/internal/testcase"
-	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/eval"
 	"github.com/nnc-go/nnc/runtime/hostop"
 	"github.com/nnc-go/nnc/runtime/tensor"
@@ -54,9 +53,10 @@ func ownVersions(t *testing.T, seen map[onnx.Version]bool) (all []*typed) {
 	for _, c := range readVersions(t) {
 		b, err := proto.Marshal(c.m)
 		require.NoError(t, err, c.key)
-		x := &typed{key: c.key, name: "versions.txt", in: c.in, host: c.host, plain: len(all)%2 == 0}
+		x := &typed{key: c.key, name: "versions.txt", in: c.in, plain: len(all)%2 == 0}
 		x.module, _, err = onnx.LoadBytes(b, "", onnx.Options{})
 		require.NoError(t, err, c.key)
+		x.look()
 		x.want, err = eval.Run(x.module.Clone(), x.in, eval.Options{})
 		require.NoError(t, err, c.key)
 		for i, w := range c.want {
@@ -75,7 +75,6 @@ type versionCase struct {
 	version  onnx.Version
 	m        *onnxpb.ModelProto
 	in, want []hostop.Value
-	host     bool // it has strings or containers
 }
 
 func readVersions(t *testing.T) (list []*versionCase) {
@@ -106,7 +105,8 @@ func (c *versionCase) read(f []string) {
 	n.OpType, n.Domain = proto.String(op), proto.String(v.Domain)
 	v.Op, v.Since = op, since
 	for i, text := range strings.Split(f[1], " ; ") {
-		if text == "" {
+		if text == "" || text == "_" {
+			n.Input = append(n.Input, make([]string, len(text))...)
 			continue
 		}
 		name := fmt.Sprint("x", i)
@@ -143,7 +143,7 @@ func (c *versionCase) value(text string) (hostop.Value, *onnxpb.TypeProto) {
 	name, rest, _ := strings.Cut(typ, "[")
 	switch {
 	case strings.HasPrefix(typ, "seq<"):
-		w.Kind, name = tensorio.KindSeq, name[strings.LastIndexByte(name, ',')+1:]
+		w.Kind, name = tensorio.KindSeq, name[strings.LastIndexAny(name, ",<")+1:]
 	case strings.HasPrefix(typ, "map<"):
 		w.Kind, name = tensorio.KindMap, name[strings.LastIndexByte(name, ',')+1:]
 	}
@@ -152,10 +152,13 @@ func (c *versionCase) value(text string) (hostop.Value, *onnxpb.TypeProto) {
 	w.DType = d
 	v, err := tensorio.DecodeJSON([]byte(data), w)
 	require.NoError(c.t, err, text)
-	c.host = c.host || w.Kind != tensorio.KindTensor || d == tensor.String
 	tt := &onnxpb.TypeProto_Tensor{ElemType: proto.Int32(int32(d)), Shape: &onnxpb.TensorShapeProto{}}
 	out := &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: tt}}
-	if w.Kind != tensorio.KindTensor {
+	switch w.Kind {
+	case tensorio.KindSeq:
+		tt.Shape = nil // of any
+		return v, &onnxpb.TypeProto{Value: &onnxpb.TypeProto_SequenceType{SequenceType: &onnxpb.TypeProto_Sequence{ElemType: out}}}
+	case tensorio.KindMap:
 		key, _ := tensor.ParseDType(strings.TrimPrefix(typ[:strings.IndexByte(typ, ',')], "map<"))
 		return v, &onnxpb.TypeProto{Value: &onnxpb.TypeProto_MapType{MapType: &onnxpb.TypeProto_Map{KeyType: proto.Int32(int32(key)), ValueType: out}}}
 	}
@@ -211,6 +214,8 @@ func (c *versionCase) attr(name, text string) *onnxpb.AttributeProto {
 // namedTensors are attributes that versions.txt names.
 var namedTensors = map[string]*onnxpb.TensorProto{
 	"&weights": {Dims: []int64{2}, DataType: proto.Int32(int32(tensor.F64)), DoubleData: []float64{2, 3}},
+	"&i32":     {Dims: []int64{2}, DataType: proto.Int32(int32(tensor.I32)), Int32Data: []int32{2, 3}},
+	"&i16":     {Dims: []int64{2}, DataType: proto.Int32(int32(tensor.I16)), Int32Data: []int32{2, 3}},
 	"&splits":  {Dims: []int64{3}, DataType: proto.Int32(int32(tensor.F64)), DoubleData: []float64{0.5, 0, 0}},
 }
 
@@ -309,11 +314,6 @@ func inVersion(c testcase.Case, m *onnxpb.ModelProto, v onnx.Version) *typed {
 	if err != nil {
 		return nil
 	}
-	x.module.Graph.Walk(func(op *ir.Op) {
-		x.random = x.random || op.Info.Has(ir.Impure)
-		for _, o := range append(slices.Clone(op.Operands), op.Results...) {
-			x.host = x.host || o != nil && (o.Type.Kind != ir.KindTensor || o.Type.DType == tensor.String || !o.Type.Ranked)
-		}
-	})
+	x.look()
 	return x
 }
