@@ -3,6 +3,7 @@ package llvm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"runtime"
@@ -32,6 +33,12 @@ func New() (*LLVM, error) {
 // Name is "llvm".
 func (*LLVM) Name() string { return "llvm" }
 
+// Form is backend.Object.
+func (*LLVM) Form() backend.Form { return backend.Object }
+
+// Has is true: LLVM knows all levels.
+func (*LLVM) Has(*target.Level) bool { return true }
+
 // Version is the version of the tools.
 func (l *LLVM) Version() string { return l.tools.Version }
 
@@ -41,6 +48,9 @@ const partFuncs, maxParts = 12, 16
 
 // Generate implements backend.Backend. A level's kernels are split over several files.
 func (l *LLVM) Generate(ctx context.Context, t *target.Target, ks []backend.Kernels, form backend.Form) ([]backend.File, error) {
+	if form == backend.GoAssembly {
+		return nil, errors.New("llvm: no Go assembly; use -backend=goasm")
+	}
 	var parts []backend.Kernels
 	var files []backend.File
 	for _, k := range ks {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -25,7 +26,7 @@ type compileFlags struct {
 func (f *compileFlags) add(fs *pflag.FlagSet, cpu string) {
 	fs.StringVar(&f.target, "target", "", "what to compile for: `amd64|arm64|OS/ARCH`, OS one of linux, darwin, windows; this machine by default")
 	fs.StringVar(&f.cpu, "cpu", cpu, "instruction-set `LEVEL`: auto (all of them; the program picks one when it starts), native, or a name from nnc targets")
-	fs.StringVar(&f.backend, "backend", "auto", "code `GENERATOR`: auto or llvm")
+	fs.StringVar(&f.backend, "backend", "auto", "code `GENERATOR`: llvm; goasm, which needs nothing but Go; auto, the first of them that is there")
 	fs.BoolVar(&f.optimize, "O", true, "optimise; -O=0 runs only the passes that compiling needs")
 	fs.StringVar(&f.math, "math", "default", "how results may differ by rounding: `strict|default|fast`; strict changes no order of operations")
 	fs.StringArrayVar(&f.shapes, "shape", nil, "fix the shape of an input: `NAME=1x3x224x224` (repeatable)")
@@ -44,8 +45,8 @@ func (f *compileFlags) options(log io.Writer) (o driver.Options, err error) {
 	default:
 		return o, usagef("-math=%s: want strict, default or fast", f.math)
 	}
-	if f.backend != "auto" && f.backend != "llvm" {
-		return o, usagef("-backend=%s: want auto or llvm", f.backend)
+	if _, err := driver.OpenBackend(f.backend); errors.Is(err, driver.ErrNoBackend) {
+		return o, usagef("%v", err)
 	}
 	o.Load.AllowHardlinks = f.hardlinks
 	if o.Load.Shapes, err = parseShapes(f.shapes); err != nil {

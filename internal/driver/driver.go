@@ -3,14 +3,17 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/nnc-go/nnc/backend"
+	"github.com/nnc-go/nnc/backend/goasm"
 	"github.com/nnc-go/nnc/backend/llvm"
 	"github.com/nnc-go/nnc/frontend/onnx"
 	"github.com/nnc-go/nnc/ir"
@@ -24,7 +27,7 @@ import (
 // Options say what to compile for and how.
 type Options struct {
 	Target, CPU string // as target.Parse takes them
-	Backend     string // "auto" or "llvm"
+	Backend     string // "auto", "llvm" or "goasm"
 	NoOptimize  bool   // -O=0
 	Math        string // "strict", "default", "fast"
 	Load        onnx.Options
@@ -46,6 +49,7 @@ type Compiled struct {
 	Backend backend.Backend
 	Times   []StageTime
 
+	missing error // why there is no Backend
 	opts    Options
 	dir     string
 	weights *lower.Weights
@@ -94,7 +98,32 @@ func start(name string, opts Options) (*Compiled, error) {
 	if !mathModes[opts.Math] {
 		return nil, fmt.Errorf("-math=%s: want strict, default or fast", opts.Math)
 	}
-	return &Compiled{Name: name, Target: t, opts: opts}, nil
+	c := &Compiled{Name: name, Target: t, opts: opts}
+	return c, c.chooseBackend()
+}
+
+// chooseBackend finds the backend, and keeps of the target's levels those that it has code for. That it is not
+// installed matters when code is wanted.
+func (c *Compiled) chooseBackend() (err error) {
+	if c.Backend, err = OpenBackend(c.opts.Backend); err != nil {
+		if errors.Is(err, llvm.ErrNotFound) {
+			c.missing, err = err, nil
+		}
+		return err
+	}
+	t := *c.Target
+	t.Levels = nil
+	var names []string
+	for _, l := range c.Target.Levels {
+		if names = append(names, l.Name); c.Backend.Has(l) {
+			t.Levels = append(t.Levels, l)
+		}
+	}
+	if len(t.Levels) == 0 {
+		return fmt.Errorf("-backend=%s has no code for %s at level %s; nnc targets lists what there is", c.Backend.Name(), c.Target, strings.Join(names, ", "))
+	}
+	c.Target = &t
+	return nil
 }
 
 func closeOnError(c *Compiled, err *error) {
@@ -161,7 +190,11 @@ var backends = []struct {
 	open func() (backend.Backend, error)
 }{
 	{"llvm", func() (backend.Backend, error) { return llvm.New() }},
+	{"goasm", func() (backend.Backend, error) { return goasm.GoAsm{}, nil }},
 }
+
+// ErrNoBackend is the error for the name of a backend that there is not.
+var ErrNoBackend = errors.New("want auto, llvm or goasm")
 
 // OpenBackend finds a backend; "auto" and "" mean the first that works here.
 func OpenBackend(name string) (backend.Backend, error) {
@@ -179,7 +212,7 @@ func OpenBackend(name string) (backend.Backend, error) {
 		}
 	}
 	if first == nil {
-		return nil, fmt.Errorf("no backend %q, want auto or llvm", name)
+		return nil, fmt.Errorf("-backend=%s: %w", name, ErrNoBackend)
 	}
 	return nil, first
 }
@@ -191,8 +224,8 @@ func (c *Compiled) Generate(ctx context.Context, os string, form backend.Form) (
 
 func (c *Compiled) generate(ctx context.Context, os string, form backend.Form, ks []backend.Kernels) (files []backend.File, err error) {
 	err = c.stage(ctx, "codegen", func() error {
-		if c.Backend, err = OpenBackend(c.opts.Backend); err != nil {
-			return err
+		if c.missing != nil {
+			return c.missing
 		}
 		t := *c.Target
 		t.OS = os

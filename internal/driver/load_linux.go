@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/nnc-go/nnc/backend"
 	"github.com/nnc-go/nnc/internal/native"
 	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/abi"
 	"github.com/nnc-go/nnc/runtime/exec"
 )
 
@@ -52,25 +55,20 @@ func LoadAll(ctx context.Context, cs []*Compiled, opts exec.Options) (ls []*Load
 		return nil, fmt.Errorf("compiled for %s, this machine is %s", cs[0].Target.Arch.Name, runtime.GOARCH)
 	}
 	ks, names := together(cs)
-	files, err := cs[0].generate(ctx, "linux", backend.Object, ks)
+	code := &sharedCode{}
+	enter, symbols, err := code.generate(ctx, cs[0], ks)
 	if err != nil {
 		return nil, err
-	}
-	code := &sharedCode{}
-	if len(files) > 0 {
-		objs := make([][]byte, len(files))
-		for i, f := range files {
-			objs[i] = f.Data
-		}
-		if code.Code, err = native.Load(objs...); err != nil {
-			return nil, err
-		}
 	}
 	code.users.Store(int32(len(cs)))
 	for _, c := range cs {
 		l := &Loaded{code: code}
-		l.Model, err = c.model(opts, nil, func(level, kernel int) uintptr {
-			return code.Symbol(backend.Symbol(names[c.Program.Kernels[level][kernel]], c.Program.Levels[level].Name))
+		l.Model, err = c.model(opts, enter, func(level, kernel int) uintptr {
+			s := backend.Symbol(names[c.Program.Kernels[level][kernel]], c.Program.Levels[level].Name)
+			if symbols != nil {
+				s = symbols[s]
+			}
+			return code.Symbol(s)
 		})
 		if err != nil {
 			for _, l := range ls {
@@ -84,6 +82,34 @@ func LoadAll(ctx context.Context, cs []*Compiled, opts exec.Options) (ls []*Load
 		ls = append(ls, l)
 	}
 	return ls, nil
+}
+
+// generate generates code with c's backend and loads it. It gives how kernels are entered, and for Go assembly
+// their functions by symbol.
+func (s *sharedCode) generate(ctx context.Context, c *Compiled, ks []backend.Kernels) (enter func(fn uintptr, args *int64, lo, hi int64), symbols map[string]string, err error) {
+	if c.missing != nil {
+		return nil, nil, c.missing
+	}
+	form := c.Backend.Form()
+	files, err := c.generate(ctx, "linux", form, ks)
+	if err != nil || len(files) == 0 {
+		return nil, nil, err
+	}
+	if form == backend.GoAssembly {
+		text, funcs := map[string][]byte{}, map[string]string{}
+		for _, f := range files {
+			text[f.Name+"_"+runtime.GOARCH+".s"] = f.Data
+			maps.Copy(funcs, f.Funcs)
+		}
+		s.Code, err = native.LoadGoAsm(ctx, text, slices.Sorted(maps.Values(funcs)))
+		return abi.CallGo, funcs, err
+	}
+	objs := make([][]byte, len(files))
+	for i, f := range files {
+		objs[i] = f.Data
+	}
+	s.Code, err = native.Load(objs...)
+	return nil, nil, err
 }
 
 // together lists the kernels of several models by level, those that are alike once, and what each is called.

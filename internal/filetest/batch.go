@@ -19,8 +19,8 @@ type batch struct {
 
 // way is a level, with or without the optimising passes.
 type way struct {
-	level string
-	plain bool
+	level, backend string
+	plain          bool
 }
 
 // built is a case compiled in some way, or why it is not.
@@ -49,7 +49,7 @@ func (b *batch) build(w way) []built {
 		if c == nil { // it does not parse
 			continue
 		}
-		out[i].compiled, out[i].err = driver.CompileModule(ctx, c.module.Clone(), driver.Options{CPU: w.level, NoOptimize: w.plain})
+		out[i].compiled, out[i].err = driver.CompileModule(ctx, c.module.Clone(), driver.Options{CPU: w.level, Backend: w.backend, NoOptimize: w.plain})
 		if out[i].err == nil {
 			good, at = append(good, out[i].compiled), append(at, i)
 		}

@@ -39,7 +39,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
 
-	"github.com/nnc-go/nnc/backend/llvm"
 	"github.com/nnc-go/nnc/internal/driver"
 	"github.com/nnc-go/nnc/ir/eval"
 	"github.com/nnc-go/nnc/runtime/abi"
@@ -92,33 +91,52 @@ func runFile(t *testing.T, path string) {
 
 // level is a way of running compiled code on this machine.
 type level struct {
-	name string
-	skip error // why it cannot run here
+	name, backend string
+	skip          error // why it cannot run here
 }
 
-// levels lists the levels of this machine's architecture; with -short one.
-func levels() []level {
-	_, tools := llvm.New()
-	if tools == nil && runtime.GOOS != "linux" {
-		tools = errors.New("compiled code is loaded into this process on linux alone")
+// title is the level's part of a test's name.
+func (l level) title() string {
+	if l.backend == "llvm" {
+		return l.name
 	}
+	return l.backend + "/" + l.name
+}
+
+// levels lists the levels of this machine's architecture by backend; with -short the best of each.
+func levels() []level {
 	a, err := target.ArchByName(runtime.GOARCH)
 	if err != nil {
-		return []level{{runtime.GOARCH, err}}
+		return []level{{runtime.GOARCH, "", err}}
 	}
 	var ls []level
-	for _, l := range a.Levels {
-		why := tools
-		if why == nil && !abi.HasFeatures(l.CPUID) {
-			why = fmt.Errorf("the processor has not all of %v", l.CPUID)
+	for _, name := range []string{"llvm", "goasm"} {
+		be, tools := driver.OpenBackend(name)
+		if tools == nil && runtime.GOOS != "linux" {
+			tools = errors.New("compiled code is loaded into this process on linux alone")
 		}
-		ls = append(ls, level{l.Name, why})
-	}
-	if testing.Short() { // the best that runs here
-		for i := len(ls) - 1; i >= 0; i-- {
-			if ls[i].skip == nil {
-				return ls[i : i+1]
+		var of []level
+		for _, l := range a.Levels {
+			why := tools
+			switch {
+			case why != nil:
+			case !be.Has(l):
+				continue
+			case !abi.HasFeatures(l.CPUID):
+				why = fmt.Errorf("the processor has not all of %v", l.CPUID)
 			}
+			of = append(of, level{l.Name, name, why})
+		}
+		ls = append(ls, shorten(of)...)
+	}
+	return ls
+}
+
+// shorten keeps with -short the best level that runs here.
+func shorten(ls []level) []level {
+	for i := len(ls) - 1; i >= 0 && testing.Short(); i-- {
+		if ls[i].skip == nil {
+			return ls[i : i+1]
 		}
 	}
 	return ls
@@ -145,7 +163,7 @@ func (c *testCase) run(t *testing.T, b *batch) {
 	}
 	for _, l := range levels() {
 		for _, plain := range modes {
-			name := l.name
+			name := l.title()
 			if !plain {
 				name += "-O"
 			}
@@ -153,7 +171,7 @@ func (c *testCase) run(t *testing.T, b *batch) {
 				if l.skip != nil {
 					t.Skip(l.skip)
 				}
-				c.compiled(t, b.get(way{l.name, plain}, c), runs)
+				c.compiled(t, b.get(way{l.name, l.backend, plain}, c), runs)
 			})
 		}
 	}
@@ -246,7 +264,7 @@ func levelsElsewhere() (ls []level) {
 func (c *testCase) evaluated(t *testing.T, l level, runs []*oneRun) {
 	arch, name, _ := strings.Cut(l.name, "/")
 	ctx := context.Background()
-	m, err := driver.CompileModule(ctx, c.module.Clone(), driver.Options{Target: arch, CPU: name, NoOptimize: !c.optimize})
+	m, err := driver.CompileModule(ctx, c.module.Clone(), driver.Options{Target: arch, CPU: name, Backend: "llvm", NoOptimize: !c.optimize})
 	if c.refused(t, err) {
 		return
 	}

@@ -34,7 +34,7 @@ func Transformed(t *testing.T, pattern, level string, change func(f *loop.Func) 
 
 func (c *testCase) transformed(t *testing.T, level string, change func(f *loop.Func) error) {
 	arch, cpu, _ := strings.Cut(level, "/")
-	m, err := driver.CompileModule(context.Background(), c.module.Clone(), driver.Options{Target: arch, CPU: cpu, NoOptimize: !c.optimize})
+	m, err := driver.CompileModule(context.Background(), c.module.Clone(), driver.Options{Target: arch, CPU: cpu, Backend: "llvm", NoOptimize: !c.optimize})
 	if c.refused(t, err) {
 		return
 	}

@@ -129,17 +129,21 @@ const argBytes = 32
 
 // Render writes kernels of a level; names gives the symbol of each, pool takes their constants.
 func Render(w io.Writer, level *target.Level, funcs []*loop.Func, names func(f *loop.Func) string, pool *mach.Pool) error {
-	m := machineOf(level)
-	for _, f := range funcs {
+	fs := make([]*mach.Func, len(funcs))
+	for i, f := range funcs {
 		s, err := selectFunc(f, level, names(f), pool)
 		if err != nil {
 			return err
 		}
-		phys, err := mach.Allocate(s.f, m)
-		if err != nil {
-			return err
-		}
-		mach.Print(w, s.f, m, phys, fmt.Sprintf("%s: %s", f.Name, f.Comment), argBytes)
+		fs[i] = s.f
+	}
+	m := machineOf(level)
+	phys, err := mach.AllocateAll(fs, m)
+	if err != nil {
+		return err
+	}
+	for i, f := range funcs {
+		mach.Print(w, fs[i], m, phys[i], fmt.Sprintf("%s: %s", f.Name, f.Comment), argBytes)
 	}
 	return nil
 }

@@ -5,8 +5,11 @@ import (
 	"container/heap"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"sort"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Machine is what allocation and printing need to know of an architecture.
@@ -59,6 +62,20 @@ func Allocate(f *Func, m *Machine) ([]Phys, error) {
 		f.spill(m, a, spilled, round < splitRounds)
 	}
 	return nil, fmt.Errorf("goasm: %s: registers do not suffice after %d rounds of spilling", f.Name, maxRounds)
+}
+
+// AllocateAll is Allocate for several functions, at once.
+func AllocateAll(fs []*Func, m *Machine) ([][]Phys, error) {
+	phys := make([][]Phys, len(fs))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, f := range fs {
+		g.Go(func() (err error) {
+			phys[i], err = Allocate(f, m)
+			return err
+		})
+	}
+	return phys, g.Wait()
 }
 
 // owned is a segment of a machine register's time and whose it is.
