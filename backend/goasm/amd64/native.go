@@ -44,7 +44,7 @@ func nativeInt(l *target.Level, op loop.Op, t loop.Type) bool {
 	size := t.Elem.Size()
 	switch op {
 	case loop.OpMul:
-		return size == 2 || size == 4 || size == 8 && l.Masks
+		return size > 1
 	case loop.OpDiv, loop.OpRem:
 		return false
 	case loop.OpMin, loop.OpMax:

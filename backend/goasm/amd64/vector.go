@@ -193,10 +193,29 @@ func (s *sel) vectorInt(in *loop.Instr) {
 		s.f.Emit("VPABS"+l, x, mach.W(s.result(in), view))
 	case loop.OpShl, loop.OpShr:
 		s.shiftVec(in)
+	case loop.OpMul:
+		if t.Elem.Size() == 8 && !s.wide {
+			s.multiply64(in)
+			return
+		}
+		fallthrough
 	default:
 		y := s.r(in.Args[1])
 		s.f.Emit(s.vecOp(in.Op, t), y, x, mach.W(s.result(in), view))
 	}
+}
+
+// multiply64 is the product of vectors of 64-bit integers on AVX2, by products of their halves.
+func (s *sel) multiply64(in *loop.Instr) {
+	view := s.view(in.Results[0].Type)
+	x, y := s.r(in.Args[0]), s.r(in.Args[1])
+	op := func(name string, a, b mach.Arg) mach.Arg {
+		r := s.newReg(in.Results[0].Type)
+		s.f.Emit(name, a, b, mach.W(r, view))
+		return mach.R(r, view)
+	}
+	cross := op("VPADDQ", op("VPMULUDQ", op("VPSRLQ", mach.Imm(32), x), y), op("VPMULUDQ", op("VPSRLQ", mach.Imm(32), y), x))
+	s.f.Emit("VPADDQ", op("VPSLLQ", mach.Imm(32), cross), op("VPMULUDQ", x, y), mach.W(s.result(in), view))
 }
 
 // vecOp is the instruction for two vectors of integers.

@@ -11,7 +11,7 @@ import (
 // from there, and the result is loaded. Predicates are bytes there. The buffers are shared by all such operations.
 
 // unrolled is up to how many lanes each gets code of its own.
-const unrolled = 4
+const unrolled = 8
 
 // memory is the buffer number i for elements of d.
 func (e *expander) memory(i int, d tensor.DType) *loop.Buf {

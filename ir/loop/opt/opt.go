@@ -29,7 +29,7 @@ func (t *Target) registers() int {
 var level = &target.Level{FMA: true, F16C: true}
 
 // maxDepth bounds how often a rule's result is expanded again: rules lead from rarer to more common operations.
-const maxDepth = 12
+const maxDepth = 20
 
 // Legalize changes f so that
 //

@@ -31,6 +31,8 @@ var rules = []rule{
 	{loop.OpNot, always, func(b *loop.Builder, in *loop.Instr) *loop.Value {
 		return b.Xor(in.Args[0], ones(b, in.Args[0].Type))
 	}},
+	{loop.OpShl, vector(isNarrow), shiftInWords},
+	{loop.OpShr, vector(isNarrow), shiftInWords},
 	{loop.OpShl, gives(isNarrow), widened},
 	{loop.OpShr, gives(isNarrow), widened},
 	{loop.OpShr, gives(isElem(tensor.I64)), shrI64},
@@ -56,6 +58,7 @@ var rules = []rule{
 	{loop.OpShuffle, gives(isBool), func(b *loop.Builder, in *loop.Instr) *loop.Value {
 		return fromBytes(b, b.Shuffle(toBytes(b, in.Args[0]), toBytes(b, in.Args[1]), in.Lanes...))
 	}},
+	{loop.OpShuffle, always, shuffleHalves},
 	{loop.OpReduceAdd, always, halve(loop.OpAdd)},
 	{loop.OpReduceMul, always, halve(loop.OpMul)},
 	{loop.OpReduceMin, always, halve(loop.OpMin)},

@@ -243,13 +243,13 @@ func splitShuffle(s *splitter, in *loop.Instr) {
 	n := max(s.grain[r], 1)
 	var out []*loop.Value
 	for at := 0; at < r.Type.Lanes; at += n {
-		out = append(out, s.pick(src, g, in.Lanes[at:at+n]))
+		out = append(out, pick(s.b, src, g, in.Lanes[at:at+n]))
 	}
 	s.define(r, out)
 }
 
 // pick gives the chosen lanes of the concatenation of pieces of g lanes.
-func (s *splitter) pick(src []*loop.Value, g int, lanes []int) *loop.Value {
+func pick(b *loop.Builder, src []*loop.Value, g int, lanes []int) *loop.Value {
 	n := len(lanes)
 	var from []int // the pieces that are needed
 	slot := map[int]int{}
@@ -264,10 +264,10 @@ func (s *splitter) pick(src []*loop.Value, g int, lanes []int) *loop.Value {
 	}
 	var acc *loop.Value
 	for k := 0; k < len(from); k += 2 {
-		a := src[from[k]]
-		b := a
+		x := src[from[k]]
+		y := x
 		if k+1 < len(from) {
-			b = src[from[k+1]]
+			y = src[from[k+1]]
 		}
 		pick, merge := make([]int, n), make([]int, n)
 		for i, l := range lanes {
@@ -276,9 +276,9 @@ func (s *splitter) pick(src []*loop.Value, g int, lanes []int) *loop.Value {
 				pick[i], merge[i] = (j-k)*g+l%g, n+i
 			}
 		}
-		v := s.b.Shuffle(a, b, pick...)
+		v := b.Shuffle(x, y, pick...)
 		if acc != nil {
-			v = s.b.Shuffle(acc, v, merge...)
+			v = b.Shuffle(acc, v, merge...)
 		}
 		acc = v
 	}
