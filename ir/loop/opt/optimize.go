@@ -8,8 +8,8 @@ var pipeline = []struct {
 	run  func(f *loop.Func, t *Target)
 	why  string
 }{
-	{"fold", fold, "constants are then known as such"},
 	{"straighten", straighten, "the counter of a loop that runs once is a number, and it is no loop around what is inside"},
+	{"fold", fold, "constants are then known as such"},
 	{"divide", divide, "before products of quotients are spread over sums"},
 	{"simplify", simplify, "equal values are one to all that follows"},
 	{"hoist", hoist, "what is left in a loop changes in it"},
@@ -18,6 +18,7 @@ var pipeline = []struct {
 	{"carry", carry, "those sums grow evenly in inner loops"},
 	{"simplify", simplify, "addresses that were written anew are equal to others, and their old computation is dead"},
 	{"reload", reload, "equal addresses are one value now"},
+	{"refetch", refetch, "nothing changes after it that would need a register"},
 }
 
 func sweep(f *loop.Func, _ *Target) { loop.Sweep(f) }

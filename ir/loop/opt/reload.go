@@ -37,6 +37,7 @@ func (r *reloader) block(b *loop.Block) {
 		}
 	}
 	known := map[cell]read{}
+	spread := spreads(b)
 	var live []int
 	dropped := false
 	for i, in := range b.Instrs {
@@ -45,6 +46,7 @@ func (r *reloader) block(b *loop.Block) {
 			r.replaceInside(s)
 		}
 		switch {
+		case in.Op.Reads() && spread[in.Results[0]]:
 		case in.Op.Reads():
 			k := cell{op: in.Op, buf: in.Buf, idx: in.Args[0], t: in.Results[0].Type}
 			if len(in.Args) > 1 {
@@ -71,6 +73,18 @@ func (r *reloader) block(b *loop.Block) {
 	if dropped {
 		b.Instrs = compact(b.Instrs)
 	}
+}
+
+// spreads finds the floats of b that are broadcast: load and broadcast are one instruction, or none where arithmetic has
+// an operand that memory holds once for all lanes.
+func spreads(b *loop.Block) map[*loop.Value]bool {
+	m := map[*loop.Value]bool{}
+	for _, in := range b.Instrs {
+		if in.Op == loop.OpBroadcast && !isInteger(in.Args[0]) {
+			m[in.Args[0]] = true
+		}
+	}
+	return m
 }
 
 func compact(ins []*loop.Instr) []*loop.Instr {
