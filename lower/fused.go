@@ -303,6 +303,9 @@ func (c *Ctx) checkBroadcast(op *ir.Op) {
 		if from >= 0 {
 			name += fmt.Sprintf(", the result's, taken from %q, which is %v", op.Operands[from].Name, op.Operands[from].Type)
 		}
+		if !o.IsConst() {
+			name += fmt.Sprintf("; if %v is to be 1, compile with it as a number (-shape)", o)
+		}
 		c.addStep(plan.Step{Kind: plan.StepCheck, Name: name, A: c.slot(d), B: c.slot(o)})
 		c.p.Steps[fits].Grain = int64(len(c.p.Steps))
 	})

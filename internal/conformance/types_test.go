@@ -299,10 +299,8 @@ func compileTyped(t *testing.T, xs []*typed, fail func(key, format string, args 
 	}
 }
 
-// hostOnly are operators that run as host functions by design.
-var hostOnly = map[string]bool{"Unique": true, "SequenceConstruct": true, "SequenceEmpty": true, "SequenceInsert": true, "SequenceAt": true, "SequenceLength": true,
-	"SequenceErase": true, "SplitToSequence": true, "ConcatFromSequence": true, "Optional": true, "OptionalGetElement": true, "OptionalHasElement": true,
-	"ImageDecoder": true, "ml.LabelEncoder": true}
+// hostOnly are operators on numbers that run as host functions by design.
+var hostOnly = map[string]bool{"Unique": true, "ImageDecoder": true, "OptionalHasElement": true, "OptionalGetElement": true}
 
 // isHostOnly reports whether a step ("Unique node") is of an operator that runs as a host function by design.
 func isHostOnly(step string) bool {

@@ -26,6 +26,8 @@ func TestRelations(t *testing.T) {
 		{`graph (%a: f32[N,K], %b: f32[L,M]) -> (%c) { %c = Concat(%a, %b) {axis = 0} }`, []int64{2, 3}, []int64{4, 5},
 			`"a" f32[N,K], "b" f32[L,M]: a dimension that is not joined, K and M, differ): wrong shape: got 3, want 5`},
 		{`graph (%a: f32[N,C,9], %b: f32[6,D,3]) -> (%c) { %c = Conv(%a, %b) }`, []int64{1, 3, 9}, []int64{6, 4, 3}, `"a" f32[N,C,9], "b" f32[6,D,3]`},
+		{`graph (%a: f32[N,M], %b: f32[N,K]) -> (%c) { %c = Add(%a, %b) }`, []int64{2, 1}, []int64{2, 3},
+			`dimension K of "b", which is f32[N,K], broadcasts only as 1 to M, the result's, taken from "a", which is f32[N,M]; if M is to be 1, compile with it as a number (-shape)`},
 	} {
 		m, err := ir.Parse("module \"m\"\n" + c.graph)
 		require.NoError(t, err)

@@ -45,7 +45,7 @@ func (s *sel) fuse(b *loop.Block) {
 		switch {
 		case (in.Op.Reads() || in.Op.Writes()) && i == 0:
 			inAddr[in.Args[i]]++
-		case (in.Op == loop.OpIf || in.Op == loop.OpSelect) && i == 0:
+		case i == 0 && (in.Op == loop.OpIf || in.Op == loop.OpSelect && s.classOf(in.Results[0].Type) == mach.GPR):
 			asFlag[in.Args[i]]++
 		}
 	})

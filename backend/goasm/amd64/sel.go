@@ -164,10 +164,11 @@ func (s *sel) reg(v *loop.Value) mach.Reg {
 	if d.Op == loop.OpConst {
 		return s.konst(v.Type, d.Imm)
 	}
-	if s.fused[v] {
-		delete(s.fused, v)
+	if s.fused[v] { // computed for this use alone: the next may be where this one is not executed
 		s.instr(d)
-		return s.regs[v]
+		r := s.regs[v]
+		delete(s.regs, v)
+		return r
 	}
 	s.fail("value %d of %v is not computed", v.ID, d.Op)
 	return 0
@@ -207,8 +208,10 @@ func (s *sel) konst(t loop.Type, bits uint64) mach.Reg {
 	return s.vecConst(t, bits)
 }
 
+// setInt sets r, which is set nowhere else. The assembler clears registers with XORL, which changes the flags, so that this
+// must not be repeated just anywhere.
 func (s *sel) setInt(r mach.Reg, n int64) {
-	s.f.Add(&mach.Inst{Op: "MOVQ", Args: []mach.Arg{mach.Imm(n), mach.W(r, 0)}, Remat: true})
+	s.f.Add(&mach.Inst{Op: "MOVQ", Args: []mach.Arg{mach.Imm(n), mach.W(r, 0)}, Remat: n != 0})
 }
 
 // vecConst is a register all of whose lanes are bits; computed at the kernel's beginning.

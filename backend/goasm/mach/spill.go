@@ -31,6 +31,7 @@ type home struct {
 	rep      Reg
 	remat    *Inst
 	slot     *Arg
+	seen     bool
 	defs     int
 	min, max uint8 // depths of its uses and definitions
 	inside   uint8 // max of the members'
@@ -50,19 +51,21 @@ type spiller struct {
 // survey finds the depths and definitions of what is spilled.
 func (s *spiller) survey() {
 	for _, in := range s.f.Insts {
+		var last *home // an instruction may name what it writes several times
 		in.eachReg(func(r *Reg, mode Mode) {
 			h := s.home[s.a.find(*r)]
-			if h == nil {
+			if h == nil || h == last && mode != Use {
 				return
 			}
-			if h.max == 0 && h.min == 0 && h.defs == 0 {
-				h.min = in.Depth
+			if !h.seen {
+				h.seen, h.min = true, in.Depth
 				s.list = append(s.list, h)
 			}
 			h.min, h.max, h.inside = min(h.min, in.Depth), max(h.max, in.Depth), max(h.inside, s.f.regs[*r].inside)
 			if mode == Use {
 				return
 			}
+			last = h
 			h.defs++
 			h.remat = nil
 			if in.Remat && h.defs == 1 {
@@ -149,6 +152,9 @@ func (s *spiller) slot(h *home) Arg {
 
 func (s *spiller) inst(in *Inst) {
 	f := s.f
+	if in.Move && s.home[s.a.find(in.Args[0].Reg)] != nil && s.a.find(in.Args[0].Reg) == s.a.find(in.Args[1].Reg) {
+		return // from one place in memory to itself
+	}
 	if h := s.home[s.defOf(in)]; h != nil && h.remat == in { // repeated at each use
 		if h.rep == s.a.find(f.Scratch) { // spilling makes new uses of the scratch memory's address
 			s.emit(in, in.Depth)
@@ -158,7 +164,7 @@ func (s *spiller) inst(in *Inst) {
 	s.fold(in)
 	var after []*Inst
 	temps := map[Reg]Reg{}
-	loaded := map[Reg]bool{}
+	loaded, stored := map[Reg]bool{}, map[Reg]bool{}
 	in.eachReg(func(r *Reg, mode Mode) {
 		h := s.home[s.a.find(*r)]
 		if h == nil {
@@ -178,7 +184,8 @@ func (s *spiller) inst(in *Inst) {
 			loaded[h.rep] = true
 			s.emit(s.reload(h, t), in.Depth)
 		}
-		if mode != Use {
+		if mode != Use && !stored[h.rep] {
+			stored[h.rep] = true
 			after = append(after, s.m.Store(f.regs[t].class, f.regs[t].size, t, s.slot(h)))
 		}
 		*r = t
