@@ -18,9 +18,9 @@ conformance:
 	$(CONFORM) -table $(CASES)
 	$(CONFORM) -eval $(CASES)
 
-# Every operator in every element type that ONNX lists for it.
+# Every operator in every version, and in every element type that ONNX lists for it.
 types:
-	$(GO) test ./internal/conformance -run TestTypes -v
+	$(GO) test ./internal/conformance -run 'TestTypes|TestEveryVersionRuns' -v
 
 # A sample of them that covers every operator, as programs for arm64 in qemu.
 conformance-arm64:

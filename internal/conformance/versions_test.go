@@ -27,7 +27,8 @@ import (
 func TestEveryVersionRuns(t *testing.T) {
 	seen := map[onnx.Version]bool{}
 	all := ownVersions(t, seen)
-	cases, err := testcase.Find("../../../shared/onnx-tests/node", "../../../shared/onnx-tests/simple", "../../../shared/onnx-tests/pytorch-operator", "../../../shared/onnx-tests/pytorch-converted")
+	const shared = "../../../shared/onnx-tests/"
+	cases, err := testcase.Find(shared+"node", shared+"simple", shared+"pytorch-operator", shared+"pytorch-converted")
 	switch {
 	case err != nil:
 		t.Log("without ONNX's cases: ", err)
