@@ -1,5 +1,5 @@
 // Command models writes networks with random weights as ONNX files, to be timed where the trained ones are not at
-// hand: the architectures as PyTorch exports them, batch normalisation folded, and two small networks of the few ops
+// hand: the architectures as PyTorch exports them, batch normalisation folded, and small networks of the few ops
 // that every Go runtime has.
 //
 //	go run ./models -out DIR [NAME...]
@@ -22,6 +22,7 @@ var architectures = []struct {
 	write func(g *graph)
 }{
 	{"mlp", 13, mlp},
+	{"mlp_gemm", 13, mlpGemm},
 	{"cnn", 13, cnn},
 	{"mobilenet_v2", 13, mobilenetV2},
 	{"resnet50", 13, resnet50},

@@ -13,6 +13,14 @@ func mlp(g *graph) {
 	g.result(g.dense(x, 256, 10), 1, 10)
 }
 
+// mlpGemm is mlp as PyTorch exports it.
+func mlpGemm(g *graph) {
+	x := g.input(1, 784)
+	x = g.relu(g.gemm(x, 784, 512))
+	x = g.relu(g.gemm(x, 512, 256))
+	g.result(g.gemm(x, 256, 10), 1, 10)
+}
+
 // cnn is three convolutions and a layer, on a picture of 28 by 28.
 func cnn(g *graph) {
 	x := g.input(1, 1, 28, 28)

@@ -112,7 +112,7 @@ func generate(t *testing.T, model string) string {
 
 // load runs the tests of the package in dir.
 func load(t *testing.T, dir string, batch int, args, env []string) {
-	args = append([]string{"test", "-count=1", "-timeout=30m"}, args...)
+	args = append([]string{"test", "-count=1", "-timeout=2h"}, args...)
 	args = append(args, "-run=^(TestLoad|TestCloseUnderLoad|TestDropped)$", "-v", ".", fmt.Sprint("-batch=", batch))
 	if *full {
 		args = append(args, fmt.Sprint("-callers=", *callers), fmt.Sprint("-runs=", *runs))
