@@ -29,6 +29,7 @@ var (
 	runs    = flag.Int("runs", 100, "runs of each; a tenth where one disturbance is tried alone")
 	threads = flag.Int("threads", 4, "goroutines of each run")
 	profile = flag.String("profile", "", "file for the processor profile")
+	steady  = flag.Bool("steady", false, "runs may not allocate")
 	batch   = flag.Int64("batch", 3, "largest batch, where the model takes batches")
 )
 
@@ -338,6 +339,22 @@ func TestCloseUnderLoad(t *testing.T) {
 		time.Sleep(2 * time.Millisecond)
 		m.Close()
 		wg.Wait()
+	}
+}
+
+// TestSteady: a run that gets its results in the memory of the one before allocates nothing.
+func TestSteady(t *testing.T) {
+	if !*steady {
+		t.Skip("without -steady")
+	}
+	m, err := New(Threads(*threads))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	in, out := makeVariants(t)[2].in, &Outputs{}
+	if n := testing.AllocsPerRun(100, func() { err = m.Run(context.Background(), in, out) }); n != 0 || err != nil {
+		t.Errorf("%v allocations a run (%v)", n, err)
 	}
 }
 
