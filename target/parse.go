@@ -27,7 +27,7 @@ func Parse(spec, cpu, hostOS, hostArch string, has func(features []string) bool)
 	if err != nil {
 		return nil, err
 	}
-	if a.Triple[system] == "" {
+	if a != Portable && a.Triple[system] == "" {
 		return nil, fmt.Errorf("target: no operating system %q, want one of %s", system, strings.Join(systems, ", "))
 	}
 	t := &Target{OS: system, Arch: a}

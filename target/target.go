@@ -68,8 +68,19 @@ var Archs = []*Arch{
 	},
 }
 
-// ArchByName finds an architecture by its GOARCH.
+// Portable stands for every architecture: its kernels are Go, and so scalar code. One row of a tile, 16 columns
+// in as many variables, is what the registers of most machines hold. Without fused multiply-add, results are the same
+// everywhere. It is not among Archs, since no machine code is made for it.
+var Portable = &Arch{
+	Name:   "portable",
+	Levels: []*Level{{Name: "purego", VecBytes: 16, Regs: 16, Tile: 4}},
+}
+
+// ArchByName finds an architecture by its GOARCH; "portable" is Portable.
 func ArchByName(name string) (*Arch, error) {
+	if name == Portable.Name {
+		return Portable, nil
+	}
 	for _, a := range Archs {
 		if a.Name == name {
 			return a, nil

@@ -41,15 +41,29 @@ func (c *Compiled) model(opts exec.Options, enter func(fn uintptr, args *int64, 
 // LoadEvaluated makes a model of one level whose kernels package loop evaluates: slow, but it runs the
 // kernels of any level of any architecture on any machine.
 func (c *Compiled) LoadEvaluated(opts exec.Options) (*exec.Model, error) {
+	return c.LoadFuncs(opts, func(f *loop.Func) Kernel {
+		return func(args *int64, lo, hi int64) {
+			if err := evalKernel(f, args, lo, hi); err != nil {
+				panic(err)
+			}
+		}
+	})
+}
+
+// Kernel is a kernel as a Go function.
+type Kernel = func(args *int64, lo, hi int64)
+
+// LoadFuncs makes a model of one level whose kernels are functions of this process.
+func (c *Compiled) LoadFuncs(opts exec.Options, kernel func(f *loop.Func) Kernel) (*exec.Model, error) {
 	if len(c.Program.Levels) != 1 {
 		return nil, fmt.Errorf("compiled for %d levels, want one", len(c.Program.Levels))
 	}
-	opts.HasFeatures = func([]string) bool { return true }
-	enter := func(fn uintptr, args *int64, lo, hi int64) {
-		if err := evalKernel(c.Program.Kernels[0][fn-1], args, lo, hi); err != nil {
-			panic(err)
-		}
+	var ks []Kernel
+	for _, f := range c.Program.Kernels[0] {
+		ks = append(ks, kernel(f))
 	}
+	opts.HasFeatures = func([]string) bool { return true }
+	enter := func(fn uintptr, args *int64, lo, hi int64) { ks[fn-1](args, lo, hi) }
 	return c.model(opts, enter, func(_, kernel int) uintptr { return uintptr(kernel + 1) })
 }
 

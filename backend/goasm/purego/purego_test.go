@@ -206,3 +206,18 @@ func TestRefuses(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 }
+
+// TestPlatforms compiles the kernels where Go fuses products and sums (riscv64), has words of 32 bits (386), and
+// is no machine at all (wasm).
+func TestPlatforms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles for three platforms")
+	}
+	text, err := os.ReadFile("testdata/kernels.loop")
+	require.NoError(t, err)
+	fs, err := loop.Parse(string(text))
+	require.NoError(t, err)
+	for _, p := range [][2]string{{"linux", "riscv64"}, {"linux", "386"}, {"js", "wasm"}} {
+		compile(t, fs, "GOOS="+p[0], "GOARCH="+p[1])
+	}
+}
