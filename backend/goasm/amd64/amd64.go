@@ -109,9 +109,10 @@ var foldable = map[string]int{}
 func init() {
 	for i, ops := range []string{
 		`VADDPS VADDPD VSUBPS VSUBPD VMULPS VMULPD VDIVPS VDIVPD VMINPS VMINPD VMAXPS VMAXPD VFMADD231PS VFMADD231PD VFMADD213PS VFMADD213PD
+		VADDSS VADDSD VSUBSS VSUBSD VMULSS VMULSD VDIVSS VDIVSD VMINSS VMINSD VMAXSS VMAXSD VFMADD231SS VFMADD231SD VFMADD213SS VFMADD213SD
 		VPAND VPOR VPXOR VPANDQ VPORQ VPXORQ VPADDB VPADDW VPADDD VPADDQ VPSUBB VPSUBW VPSUBD VPSUBQ VPMULLW VPMULLD VPMULLQ
 		VPCMPEQB VPCMPEQW VPCMPEQD VPCMPEQQ VPCMPGTB VPCMPGTW VPCMPGTD VPCMPGTQ VPSHUFB ADDQ SUBQ ANDQ ORQ XORQ IMULQ`,
-		`VCMPPS VCMPPD VPCMPB VPCMPW VPCMPD VPCMPQ VPCMPUB VPCMPUW VPCMPUD VPCMPUQ VBLENDVPS VBLENDVPD VPBLENDVB`,
+		`VCMPPS VCMPPD VCMPSS VCMPSD VPCMPB VPCMPW VPCMPD VPCMPQ VPCMPUB VPCMPUW VPCMPUD VPCMPUQ VBLENDVPS VBLENDVPD VPBLENDVB`,
 	} {
 		for _, op := range strings.Fields(ops) {
 			foldable[op] = i
@@ -119,9 +120,20 @@ func init() {
 	}
 }
 
+// fold: scalar instructions read as much of memory as they need.
 func fold(in *mach.Inst, i, size int) bool {
 	at, ok := foldable[in.Op]
-	return ok && at == i && (in.Op[0] != 'V' || size >= 16 && size == 16<<in.Args[i].View)
+	switch {
+	case !ok || at != i:
+		return false
+	case in.Op[0] != 'V':
+		return true
+	case strings.HasSuffix(in.Op, "SS"):
+		return size >= 4
+	case strings.HasSuffix(in.Op, "SD"):
+		return size >= 8
+	}
+	return size >= 16 && size == 16<<in.Args[i].View
 }
 
 // argBytes is the size of a kernel's arguments: args, lo, hi, scratch.

@@ -68,12 +68,15 @@ func (s *sel) fuse(b *loop.Block) {
 	}
 }
 
-// onlySelects reports whether all uses of a comparison are selections, in its block, that become one instruction.
+// onlySelects reports whether all uses of a comparison of floats are selections, in its block, that contain it: those that are a
+// minimum or a maximum, and those of scalars of its type.
 func (s *sel) onlySelects(b *loop.Block, c *loop.Instr) bool {
+	t := c.Args[0].Type
 	n := 0
 	for _, in := range b.Instrs {
 		if in.Op == loop.OpSelect && in.Args[0] == c.Results[0] {
-			if op, _, _ := minMaxOf(c, in); op != "" {
+			op, _, _ := minMaxOf(c, in)
+			if op != "" || t.Lanes == 1 && isFloat(t) && in.Results[0].Type == t {
 				n++
 			}
 		}

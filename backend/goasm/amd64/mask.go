@@ -239,11 +239,11 @@ func selectRule(s *sel, in *loop.Instr) {
 	switch {
 	case s.classOf(t) == mach.GPR:
 		s.selectInt(in)
-	case t.Lanes == 1:
-		s.selectFloat(in)
 	case t.Elem == tensor.Bool:
 		s.selectMask(in)
 	case s.minMaxSelect(in):
+	case t.Lanes == 1:
+		s.selectFloat(in)
 	default:
 		s.selectVec(in)
 	}
@@ -264,7 +264,7 @@ func (s *sel) minMaxSelect(in *loop.Instr) bool {
 
 // minMaxOf recognises a selection by a comparison of the same values.
 func minMaxOf(c, in *loop.Instr) (op string, first, second *loop.Value) {
-	if c == nil || c.Op != loop.OpCmp || !isFloat(c.Args[0].Type) || c.Args[0].Type.Lanes == 1 || c.Pred != loop.LT && c.Pred != loop.GT {
+	if c == nil || c.Op != loop.OpCmp || !isFloat(c.Args[0].Type) || c.Pred != loop.LT && c.Pred != loop.GT {
 		return "", nil, nil
 	}
 	x, y, a, b := c.Args[0], c.Args[1], in.Args[1], in.Args[2]
@@ -300,22 +300,39 @@ func (s *sel) selectVec(in *loop.Instr) {
 	s.f.Emit(op, k, a, b, mach.W(s.result(in), view))
 }
 
-// selectFloat chooses between float scalars by a boolean in a general register.
+// selectFloat chooses between float scalars: by a comparison of floats, of which only the mask is needed, or by a boolean in a general
+// register.
 func (s *sel) selectFloat(in *loop.Instr) {
 	t := in.Results[0].Type
 	a, b := s.r(in.Args[1]), s.r(in.Args[2])
-	c := s.reg(in.Args[0])
+	op, k, view := "VBLENDVP", s.f.New(mach.Vec, 16), vX
 	if s.wide {
-		k := s.f.New(mach.Pred, 8)
-		s.f.Emit("KMOVB", mach.R(c, 0), mach.W(k, 0))
-		s.f.Emit("VBLENDMP"+floatSuffix(t)[1:], a, b, mach.R(k, 0), mach.W(s.result(in), vX))
+		op, k, view = "VBLENDMP", s.f.New(mach.Pred, 8), 0
+	}
+	if d := s.def[in.Args[0]]; s.fused[in.Args[0]] && d.Op == loop.OpCmp && isFloat(d.Args[0].Type) {
+		x, y := s.r(d.Args[0]), s.r(d.Args[1])
+		s.f.Emit("VCMP"+floatSuffix(d.Args[0].Type), mach.Imm(floatPreds[d.Pred]), y, x, mach.W(k, view))
+	} else {
+		s.maskOf(k, s.reg(in.Args[0]))
+	}
+	op += floatSuffix(t)[1:]
+	if s.wide {
+		s.f.Emit(op, a, b, mach.R(k, 0), mach.W(s.result(in), vX))
 		return
 	}
-	g, m := s.f.New(mach.GPR, 8), s.f.New(mach.Vec, 16)
+	s.f.Emit(op, mach.R(k, vX), a, b, mach.W(s.result(in), vX))
+}
+
+// maskOf makes k the mask of a boolean in a general register, for one lane.
+func (s *sel) maskOf(k, c mach.Reg) {
+	if s.wide {
+		s.f.Emit("KMOVB", mach.R(c, 0), mach.W(k, 0))
+		return
+	}
+	g := s.f.New(mach.GPR, 8)
 	s.move(loop.Index, g, c)
 	s.f.Emit("NEGQ", mach.RW(g, 0))
-	s.f.Emit("VMOVQ", mach.R(g, 0), mach.W(m, vX))
-	s.f.Emit("VBLENDVP"+floatSuffix(t)[1:], mach.R(m, vX), a, b, mach.W(s.result(in), vX))
+	s.f.Emit("VMOVQ", mach.R(g, 0), mach.W(k, vX))
 }
 
 // selectMask chooses between vectors of booleans.
