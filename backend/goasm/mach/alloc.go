@@ -27,9 +27,10 @@ type Machine struct {
 	// SP is the hardware stack pointer, FrameBase the offset of the first free byte of a function's frame from it.
 	SP        string
 	FrameBase int64
-	// Prefix is what begins each word that Encode gives: "WORD".
+	// Word is the directive for the words that Encode gives.
 	Word string
-	// Frame is the directive's text of the name and size of a function.
+	// Index is how a memory operand's index is written; without it, "(R*4)".
+	Index func(reg string, scale uint8) string
 }
 
 // maxFrame is how much of a goroutine's stack a function may use without checking that it is there:

@@ -97,8 +97,12 @@ func (p *printer) arg(a Arg) string {
 		s += fmt.Sprint(a.Imm)
 	}
 	s += "(" + p.reg(a.Reg, 0) + ")"
-	if a.Index != 0 {
-		s += fmt.Sprintf("(%s*%d)", p.reg(a.Index, a.View), a.Scale)
+	if a.Index == 0 {
+		return s
 	}
-	return s
+	index := p.reg(a.Index, a.View)
+	if p.m.Index != nil {
+		return s + p.m.Index(index, a.Scale)
+	}
+	return fmt.Sprintf("%s(%s*%d)", s, index, a.Scale)
 }
