@@ -218,7 +218,7 @@ func (s *sel) divConst(in *loop.Instr) bool {
 
 // divMagic sets q to x/d.
 func (s *sel) divMagic(q, x mach.Reg, d int64) {
-	m, shift := magic(d)
+	m, shift := mach.Magic(d)
 	ax, dx := s.f.Fixed(mach.GPR, 8, rAX), s.f.Fixed(mach.GPR, 8, rDX)
 	s.setIntPlain(ax, m)
 	s.f.Emit("IMULQ", mach.R(x, 0), hidden(ax, mach.UseDef), hidden(dx, mach.Def))
@@ -231,32 +231,6 @@ func (s *sel) divMagic(q, x mach.Reg, d int64) {
 	s.move(loop.Index, t, x)
 	s.f.Emit("SARQ", mach.Imm(63), mach.RW(t, 0))
 	s.f.Emit("SUBQ", mach.R(t, 0), mach.RW(q, 0))
-}
-
-// magic is the multiplier m and the shift with which the high half of m*x gives x/d, for d > 1: the
-// smallest power 2^p with 2^p > nc*(d - 2^p mod d), nc being the largest n that leaves d-1.
-func magic(d int64) (m, shift int64) {
-	ud := uint64(d)
-	const two63 = 1 << 63
-	nc := uint64(two63 - 1 - two63%ud)
-	p := uint(63)
-	q1, r1 := uint64(two63)/nc, uint64(two63)%nc
-	q2, r2 := uint64(two63)/ud, uint64(two63)%ud
-	for {
-		p++
-		q1, r1 = 2*q1, 2*r1
-		if r1 >= nc {
-			q1, r1 = q1+1, r1-nc
-		}
-		q2, r2 = 2*q2, 2*r2
-		if r2 >= ud {
-			q2, r2 = q2+1, r2-ud
-		}
-		if delta := ud - r2; q1 >= delta && !(q1 == delta && r1 == 0) {
-			break
-		}
-	}
-	return int64(q2 + 1), int64(p - 64)
 }
 
 // Conditions of the flags by comparison, for signed and unsigned integers.

@@ -10,6 +10,8 @@ import (
 	"sort"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/nnc-go/nnc/runtime/abi"
 )
 
 // Machine is what allocation and printing need to know of an architecture.
@@ -58,6 +60,9 @@ func Allocate(f *Func, m *Machine) ([]Phys, error) {
 			return nil, err
 		}
 		if len(spilled) == 0 {
+			if f.Locals > abi.StackSize {
+				return nil, fmt.Errorf("goasm: %s: needs %d bytes of scratch memory, there are %d", f.Name, f.Locals, abi.StackSize)
+			}
 			return a.result(), nil
 		}
 		f.spill(m, a, spilled, round < splitRounds)

@@ -1,6 +1,9 @@
 package mach
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // spill rewrites f so that the given registers (representatives of what a has coalesced) live in memory.
 //
@@ -30,7 +33,7 @@ func (f *Func) spill(m *Machine, a *allocator, spilled []Reg, split bool) {
 type home struct {
 	rep      Reg
 	remat    *Inst
-	slot     *Arg
+	slot     *slot
 	seen     bool
 	defs     int
 	min, max uint8 // depths of its uses and definitions
@@ -40,12 +43,21 @@ type home struct {
 	written  bool  // there
 }
 
+// slot is memory for registers that are never needed at once.
+type slot struct {
+	at      Arg
+	general bool // not for vectors
+	size    int
+	taken   []segment
+}
+
 type spiller struct {
 	f    *Func
 	m    *Machine
 	a    *allocator
 	home map[Reg]*home
 	list []*home // in the order of their first use
+	made []*slot // those that may be shared
 }
 
 // survey finds the depths and definitions of what is spilled.
@@ -131,23 +143,39 @@ func (s *spiller) temp(h *home) Reg {
 }
 
 // slot is the memory of h: general and predicate registers in the frame, vectors in the scratch memory,
-// which is aligned.
+// which is aligned. Registers that are spilled together share where they can; not those with another register in
+// loops, which are stored after these whether they are needed there or not.
 func (s *spiller) slot(h *home) Arg {
-	if h.slot == nil {
-		f := s.f
-		var at Arg
-		if f.regs[h.rep].class != Vec && f.frame+8 <= maxFrame-s.m.FrameBase {
-			at = Text(fmt.Sprintf("%d(%s)", s.m.FrameBase+f.frame, s.m.SP))
-			f.frame += 8
-		} else {
-			n := int64(max(s.a.size[h.rep], 8))
-			f.Locals = (f.Locals + n - 1) / n * n
-			at = Mem(f.Scratch, f.Locals)
-			f.Locals += n
-		}
-		h.slot = &at
+	if h.slot != nil {
+		return h.slot.at
 	}
-	return *h.slot
+	general, size, segs := s.f.regs[h.rep].class != Vec, max(s.a.size[h.rep], 8), s.a.ivs[h.rep].segs
+	if h.level > 0 {
+		h.slot = s.newSlot(general, size)
+		return h.slot.at
+	}
+	i := slices.IndexFunc(s.made, func(o *slot) bool {
+		return o.general == general && o.size == size && !overlaps(o.taken, segs)
+	})
+	if i < 0 {
+		i = len(s.made)
+		s.made = append(s.made, s.newSlot(general, size))
+	}
+	h.slot = s.made[i]
+	h.slot.taken = merge(h.slot.taken, segs)
+	return h.slot.at
+}
+
+func (s *spiller) newSlot(general bool, size int) *slot {
+	f := s.f
+	if general && f.frame+8 <= maxFrame-s.m.FrameBase {
+		f.frame += 8
+		return &slot{at: Text(fmt.Sprintf("%d(%s)", s.m.FrameBase+f.frame-8, s.m.SP)), general: true, size: size}
+	}
+	n := int64(size)
+	f.Locals = (f.Locals + n - 1) / n * n
+	f.Locals += n
+	return &slot{at: Mem(f.Scratch, f.Locals-n), general: general, size: size}
 }
 
 func (s *spiller) inst(in *Inst) {
