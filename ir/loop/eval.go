@@ -440,6 +440,9 @@ func arithInt(op Op, d tensor.DType, a, b int64) int64 {
 	case OpNeg:
 		return -a
 	case OpAbs:
+		if unsigned {
+			return a
+		}
 		return max(a, -a)
 	case OpMin, OpMax:
 		less := a < b
