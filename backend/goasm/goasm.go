@@ -23,6 +23,7 @@ import (
 
 	"github.com/nnc-go/nnc/backend"
 	"github.com/nnc-go/nnc/backend/goasm/amd64"
+	"github.com/nnc-go/nnc/backend/goasm/arm64"
 	"github.com/nnc-go/nnc/backend/goasm/mach"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/ir/loop/opt"
@@ -38,6 +39,7 @@ type arch struct {
 // archs is the table of architectures, by GOARCH.
 var archs = map[string]arch{
 	"amd64": {amd64.Native, amd64.Render},
+	"arm64": {arm64.Native, arm64.Render},
 }
 
 // levels are those that there is code for.
