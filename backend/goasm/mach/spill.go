@@ -115,8 +115,16 @@ func (s *spiller) enter(insts []*Inst, i int) {
 		}
 		h.reg, h.written = s.temp(h), false
 		s.f.regs[h.reg].inside = h.level
-		s.emit(s.reload(h, h.reg), h.level-1)
+		if s.needed(h, i) {
+			s.emit(s.reload(h, h.reg), h.level-1)
+		}
 	}
+}
+
+// needed reports whether h has a value that is needed before instruction i.
+func (s *spiller) needed(h *home, i int) bool {
+	at := segment{int32(2 * i), int32(2*i + 1)}
+	return overlaps([]segment{at}, s.a.ivs[h.rep].segs)
 }
 
 // leave stores what the loops that end with instruction i have changed.
@@ -125,7 +133,7 @@ func (s *spiller) leave(insts []*Inst, i int) {
 		if h.reg == 0 || i+1 < len(insts) && insts[i+1].Depth >= h.level {
 			continue
 		}
-		if h.written {
+		if h.written && s.needed(h, i+1) {
 			s.emit(s.m.Store(s.f.regs[h.reg].class, s.f.regs[h.reg].size, h.reg, s.slot(h)), h.level-1)
 		}
 		h.reg = 0
@@ -143,17 +151,12 @@ func (s *spiller) temp(h *home) Reg {
 }
 
 // slot is the memory of h: general and predicate registers in the frame, vectors in the scratch memory,
-// which is aligned. Registers that are spilled together share where they can; not those with another register in
-// loops, which are stored after these whether they are needed there or not.
+// which is aligned. Registers that are spilled together share where they can.
 func (s *spiller) slot(h *home) Arg {
 	if h.slot != nil {
 		return h.slot.at
 	}
 	general, size, segs := s.f.regs[h.rep].class != Vec, max(s.a.size[h.rep], 8), s.a.ivs[h.rep].segs
-	if h.level > 0 {
-		h.slot = s.newSlot(general, size)
-		return h.slot.at
-	}
 	i := slices.IndexFunc(s.made, func(o *slot) bool {
 		return o.general == general && o.size == size && !overlaps(o.taken, segs)
 	})
