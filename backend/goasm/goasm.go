@@ -43,7 +43,7 @@ var archs = map[string]arch{
 }
 
 // levels are those that there is code for.
-var levels = map[string]bool{"avx2": true, "avx512": true}
+var levels = map[string]bool{"avx2": true, "avx512": true, "neon": true}
 
 // GoAsm is the backend.
 type GoAsm struct{}

@@ -70,16 +70,20 @@ const argBytes = 32
 
 // Render writes kernels of a level; names gives the symbol of each. The assembler pools the constants itself.
 func Render(w io.Writer, level *target.Level, funcs []*loop.Func, names func(f *loop.Func) string, _ *mach.Pool) error {
-	for _, f := range funcs {
+	fs := make([]*mach.Func, len(funcs))
+	for i, f := range funcs {
 		s, err := selectFunc(f, level, names(f))
 		if err != nil {
 			return err
 		}
-		phys, err := mach.Allocate(s.f, machine)
-		if err != nil {
-			return err
-		}
-		mach.Print(w, s.f, machine, phys, fmt.Sprintf("%s: %s", f.Name, f.Comment), argBytes)
+		fs[i] = s.f
+	}
+	phys, err := mach.AllocateAll(fs, machine)
+	if err != nil {
+		return err
+	}
+	for i, f := range funcs {
+		mach.Print(w, fs[i], machine, phys[i], fmt.Sprintf("%s: %s", f.Name, f.Comment), argBytes)
 	}
 	return nil
 }
