@@ -47,7 +47,7 @@ func (m *Model) CLib(ctx context.Context, dir string, t *target.Target) error {
 		return err
 	}
 	prefix := exeModule + "/internal/nnc"
-	if err := one.core(work, "main", prefix, "nnc_"+name+"_", cLinkage); err != nil {
+	if err := one.clibCore(work, prefix, "nnc_"+name+"_"); err != nil {
 		return err
 	}
 	if err := writeWhole(filepath.Join(work, "weights.bin"), 0o666, func(f *os.File) error { return copyTo(f, m.Weights) }); err != nil {
@@ -77,6 +77,22 @@ func (m *Model) CLib(ctx context.Context, dir string, t *target.Target) error {
 		}
 	}
 	return nil
+}
+
+// clibCore is core for a package with cgo. That cannot have Go assembly, and so gets it from a package of its own.
+func (m *Model) clibCore(dir, prefix, names string) error {
+	if !m.Archs[0].GoAsm {
+		return m.core(dir, "main", prefix, names, cLinkage)
+	}
+	code := filepath.Join(dir, "internal", "code")
+	if err := m.core(code, "code", prefix, names, staticLinkage); err != nil {
+		return err
+	}
+	data := map[string]any{"Runtime": prefix, "Code": exeModule + "/internal/code"}
+	if err := render(code, "clib", data, "export.go"); err != nil {
+		return err
+	}
+	return render(dir, "clib", data, "code.go")
 }
 
 func install(from, to string) error {

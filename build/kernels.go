@@ -4,24 +4,28 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"strings"
 )
 
 // linkage is how a product's Go code finds the addresses of its kernels.
 type linkage struct {
-	levels string // template of the Go side
-	tables func(c *code, files map[string][]byte)
+	levels    string // template of the Go side
+	tables    func(c *code, files map[string][]byte)
+	otherwise string // what to do about a processor that Go assembly is no use for
 }
+
+const needsLLVM = "compile the model with -backend=llvm, which has code for older processors"
 
 var (
 	// staticLinkage refers to the .syso files from Go assembly. Only Go's own linker resolves that.
 	staticLinkage = linkage{"kernels.go", func(c *code, files map[string][]byte) {
 		files["zkernels_"+c.arch+".s"] = c.table(c.systems(), symbolAddress)
-	}}
+	}, needsLLVM}
 	// cLinkage refers to them from C, for packages with cgo, which cannot have Go assembly.
 	cLinkage = linkage{"kernelsc.go", func(c *code, files map[string][]byte) {
 		files["zkernels_"+c.arch+".c"] = c.cTable()
-	}}
+	}, needsLLVM}
 	// anyLinkage is for packages that end up in programs of all kinds. Where cgo is off it is
 	// staticLinkage. A program with cgo in it (or the race detector) is linked by the C compiler, and for
 	// that Go assembly cannot refer to other objects: there the same code is in the assembly.
@@ -34,7 +38,7 @@ var (
 			t = append(t, c.text(i)...)
 		}
 		files["zkernels_cgo_"+c.arch+".s"] = t
-	}}
+	}, "build the program with -tags purego"}
 )
 
 func symbolAddress(p place) string { return p.name + "(SB)" }
@@ -105,16 +109,42 @@ func (c *code) each(f func(i int, p place)) {
 func (c *code) table(constraint string, address func(p place) string) []byte {
 	var addresses []string
 	c.each(func(_ int, p place) { addresses = append(addresses, address(p)) })
-	return kernelTable(c.arch, "//go:build "+constraint+"\n\n", addresses)
+	return kernelTable(c.arch, constrained(constraint), addresses)
 }
 
-// GoTable is the table of kernels that are functions in Go assembly of the same package.
-func GoTable(arch string, kernels []string) []byte {
+// goAssembly adds the kernels of a in Go assembly.
+func (p *parts) goAssembly(a *Arch, data map[string]any) error {
+	arch := a.Target.Arch.Name
+	funcs := map[string]string{}
+	for _, o := range a.Objects {
+		p.files[o.Name+"_"+arch+".s"] = o.Data
+		maps.Copy(funcs, o.Funcs)
+	}
+	var names []string
+	for _, l := range a.Target.Levels {
+		for _, k := range a.Plan.Kernels {
+			f := funcs[Symbol(k, l.Name)]
+			if f == "" {
+				return fmt.Errorf("build: no code for kernel %s of level %s", k, l.Name)
+			}
+			names = append(names, f)
+		}
+	}
+	data["Functions"], data["Else"] = names, p.link.otherwise
+	p.files["zkernels_"+arch+".s"] = GoTable(arch, constrained(p.tag), names)
+	var err error
+	p.files["kernels_"+arch+".go"], err = tmpl("kernels.go", data)
+	return err
+}
+
+// GoTable is the table of kernels that are functions in Go assembly of the same package; constraint is a line
+// with a build constraint or empty.
+func GoTable(arch, constraint string, kernels []string) []byte {
 	var addresses []string
 	for _, k := range kernels {
 		addresses = append(addresses, "·"+k+"(SB)")
 	}
-	return kernelTable(arch, "", addresses)
+	return kernelTable(arch, constraint, addresses)
 }
 
 // kernelTable is assembly that holds addresses and a Go-callable function that says where they are.

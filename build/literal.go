@@ -23,15 +23,15 @@ var enumNames = map[reflect.Type][]string{
 		"StepCheck", "StepFail", "StepAlloc"},
 }
 
-// PlanLiteral is Go source that declares thePlan.
-func PlanLiteral(pkg, runtimePath string, p *plan.Plan, hostName func(op string) string) ([]byte, error) {
+// PlanLiteral is Go source that declares thePlan; constraint is a line with a build constraint or empty.
+func PlanLiteral(pkg, constraint, runtimePath string, p *plan.Plan, hostName func(op string) string) ([]byte, error) {
 	l := &literal{host: hostName}
 	l.value(reflect.ValueOf(*p), 1)
 	if l.err != nil {
 		return nil, l.err
 	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, generated+"package %s\n\nimport (\n", pkg)
+	fmt.Fprintf(&out, generated+"%spackage %s\n\nimport (\n", constraint, pkg)
 	if bytes.Contains(l.Bytes(), []byte("math.")) {
 		out.WriteString("\"math\"\n\n")
 	}

@@ -22,7 +22,7 @@ func TestLiteral(t *testing.T) {
 		Attrs: hostop.Attrs{"i": int64(-3), "f": 1e-7, "inf": inf(), "s": "x\n", "is": []int64{1, 2}, "fs": []float64{0.5, inf()}, "ss": []string{"a"}, "none": []int64{}, "d": tensor.I8,
 			"t": &tensor.Tensor{DType: tensor.U8, Shape: []int64{2}, Data: []byte{1, 2}}},
 		Fresh: [][]int32{nil, {-1, 2}}})
-	lit, err := PlanLiteral("main", runtimePath, p, func(string) string { return "Errorf" })
+	lit, err := PlanLiteral("main", "", runtimePath, p, func(string) string { return "Errorf" })
 	require.NoError(t, err)
 	// The real op table is not needed: any name of the package that does not fit the type is replaced.
 	lit = bytes.Replace(lit, []byte("Host: hostop.Errorf"), []byte("Host: hostop.Func(odd)"), 1)
@@ -39,7 +39,7 @@ import (
 func odd(*hostop.Call) error { return nil }
 
 func main() {
-	b, err := build.PlanLiteral("main", "` + runtimePath + `", &thePlan, func(string) string { return "Errorf" })
+	b, err := build.PlanLiteral("main", "", "` + runtimePath + `", &thePlan, func(string) string { return "Errorf" })
 	if err != nil {
 		fmt.Println(err)
 	}

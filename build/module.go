@@ -1,7 +1,7 @@
 // Package build turns a compiled model into what the user asked for: an executable, a Go module, a C
 // library. All three are the same Go module at heart: a copy of the runtime, the plan as a Go literal
-// (zplan.go), a table of kernel addresses in assembly, the kernels as a .syso for each platform, and
-// the weights; they differ in the package around it and in who runs `go build`.
+// (zplan.go), a table of kernel addresses in assembly, the kernels as a .syso for each platform or as Go
+// assembly, and the weights; they differ in the package around it and in who runs `go build`.
 package build
 
 import (
@@ -28,21 +28,34 @@ import (
 type Arch struct {
 	Target  *target.Target // of any of the operating systems: its architecture and levels
 	Plan    *plan.Plan
-	Systems []string // operating systems to package for
-	Objects []Object // kernel K of level L is the symbol nnc_K_L
+	Systems []string // operating systems to package for; Go assembly serves all
+	Objects []Object
+	GoAsm   bool // what Objects are
 }
 
-// Object is a relocatable ELF file, for all operating systems (see blob.go). Name, of letters, digits
-// and underscores, tells it from the others.
+// Object is a piece of code: Go assembly, or a relocatable ELF file for all operating systems (see blob.go).
+// Name, of letters, digits and underscores, tells it from the others.
 type Object struct {
 	Name string
 	Data []byte
+	// Funcs are the functions of Go assembly by kernel and level, as Symbol joins them. In an ELF file, kernel K of level L
+	// is that very symbol, nnc_K_L.
+	Funcs map[string]string
+}
+
+// Pure is what was compiled to plain Go, for the architectures that have no assembly.
+type Pure struct {
+	Level *target.Level
+	Plan  *plan.Plan
+	// Render gives a file of package pkg, under a build constraint, that lists the plan's kernels in the variable pureKernels.
+	Render func(pkg, constraint string) ([]byte, error)
 }
 
 // Model is a compiled model, ready to be packaged.
 type Model struct {
 	Name     string // of the model; package and file names derive from it
 	Archs    []Arch
+	Pure     *Pure // of a Go package, for all other architectures and with the tag purego; may be nil
 	Weights  *io.SectionReader
 	HostName func(op string) string // Go name of an op's host function
 	HostOps  []string               // lower.Program.HostSteps, for people
@@ -141,48 +154,103 @@ func writeFile(path string, b []byte) error {
 // Symbol is the name of a kernel in object files.
 func Symbol(kernel, level string) string { return "nnc_" + kernel + "_" + level }
 
-// core writes what every product shares into dir: plans, objects, and the tables of kernels as link
+// core writes what every product shares into dir: plans, code, and the tables of kernels as link
 // makes them. Where there are none for a platform, levels() is empty. names begins the names of symbols
 // in place of "nnc_".
 func (m *Model) core(dir, pkg, prefix, names string, link linkage) error {
-	var platforms, archs []string
-	files := map[string][]byte{}
-	for _, a := range m.Archs {
-		arch := a.Target.Arch.Name
-		archs = append(archs, arch)
-		var err error
-		if files["zplan_"+arch+".go"], err = PlanLiteral(pkg, prefix, a.Plan, m.HostName); err != nil {
-			return err
-		}
-		levels, err := tmpl(link.levels, map[string]any{"Package": pkg, "Runtime": prefix, "Levels": a.Target.Levels, "N": len(a.Plan.Kernels)})
-		if err != nil {
-			return err
-		}
-		code, err := newCode(&a, names)
-		if err != nil {
-			return err
-		}
-		for _, os := range a.Systems {
-			platforms = append(platforms, os+" && "+arch)
-			files["zkernels_"+os+"_"+arch+".go"] = levels
-			if err := code.objects(os, files); err != nil {
-				return err
-			}
-		}
-		link.tables(code, files)
+	p := &parts{Model: m, pkg: pkg, prefix: prefix, names: names, link: link, files: map[string][]byte{}}
+	if m.Pure != nil {
+		p.tag = "!purego"
 	}
-	slices.Sort(platforms)
-	for name, from := range map[string]string{"zkernels_other.go": "other.go", "zplan_other.go": "otherplan.go"} {
-		b, err := tmpl(from, map[string]any{"Package": pkg, "Runtime": prefix, "Platforms": platforms, "Archs": archs})
-		if err != nil {
+	for i := range m.Archs {
+		if err := p.arch(&m.Archs[i]); err != nil {
 			return err
 		}
-		files[name] = b
 	}
-	for name, b := range files {
+	if err := p.others(); err != nil {
+		return err
+	}
+	for name, b := range p.files {
 		if err := writeFile(filepath.Join(dir, name), b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// parts are the files of core.
+type parts struct {
+	*Model
+	pkg, prefix, names string
+	link               linkage
+	tag                string // build constraint on all code for an architecture
+	files              map[string][]byte
+	archs, platforms   []string // build constraints that there are a plan and code for
+}
+
+// constrained is a line with a build constraint, of the parts that are not empty.
+func constrained(parts ...string) string {
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	if len(parts) == 0 {
+		return ""
+	}
+	return "//go:build " + strings.Join(parts, " && ") + "\n\n"
+}
+
+// arch adds what there is for an architecture.
+func (p *parts) arch(a *Arch) (err error) {
+	arch := a.Target.Arch.Name
+	p.archs = append(p.archs, arch)
+	if p.files["zplan_"+arch+".go"], err = PlanLiteral(p.pkg, constrained(p.tag), p.prefix, a.Plan, p.HostName); err != nil {
+		return err
+	}
+	data := map[string]any{"Package": p.pkg, "Runtime": p.prefix, "Constraint": constrained(p.tag), "Levels": a.Target.Levels, "N": len(a.Plan.Kernels)}
+	if a.GoAsm {
+		p.platforms = append(p.platforms, arch)
+		return p.goAssembly(a, data)
+	}
+	levels, err := tmpl(p.link.levels, data)
+	if err != nil {
+		return err
+	}
+	code, err := newCode(a, p.names)
+	if err != nil {
+		return err
+	}
+	for _, os := range a.Systems {
+		p.platforms = append(p.platforms, os+" && "+arch)
+		p.files["zkernels_"+os+"_"+arch+".go"] = levels
+		if err := code.objects(os, p.files); err != nil {
+			return err
+		}
+	}
+	p.link.tables(code, p.files)
+	return nil
+}
+
+// others adds what there is for all other platforms: portable code, or nothing but words.
+func (p *parts) others() (err error) {
+	slices.Sort(p.platforms)
+	if p.Pure == nil {
+		for name, from := range map[string]string{"zkernels_other.go": "other.go", "zplan_other.go": "otherplan.go"} {
+			data := map[string]any{"Package": p.pkg, "Runtime": p.prefix, "Platforms": p.platforms, "Archs": p.archs}
+			if p.files[name], err = tmpl(from, data); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	constraint := "purego"
+	for i, s := range p.platforms {
+		constraint += []string{" || ", " && "}[min(i, 1)] + "!(" + s + ")"
+	}
+	line := constrained(constraint)
+	if p.files["zplan_purego.go"], err = PlanLiteral(p.pkg, line, p.prefix, p.Pure.Plan, p.HostName); err != nil {
+		return err
+	}
+	if p.files["kernels_purego.go"], err = p.Pure.Render(p.pkg, constraint); err != nil {
+		return err
+	}
+	p.files["zkernels_purego.go"], err = tmpl("purego.go", map[string]any{"Package": p.pkg, "Runtime": p.prefix, "Constraint": line, "Level": p.Pure.Level.Name})
+	return err
 }

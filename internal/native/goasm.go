@@ -29,7 +29,7 @@ func LoadGoAsm(ctx context.Context, files map[string][]byte, names []string) (*C
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	all := map[string][]byte{"go.mod": []byte("module kernels\n\ngo 1.24\n"), "main.go": []byte(goMain), "ztable_" + runtime.GOARCH + ".s": build.GoTable(runtime.GOARCH, names)}
+	all := map[string][]byte{"go.mod": []byte("module kernels\n\ngo 1.24\n"), "main.go": []byte(goMain), "ztable_" + runtime.GOARCH + ".s": build.GoTable(runtime.GOARCH, "", names)}
 	for name, text := range files {
 		all[name] = text
 	}

@@ -13,6 +13,7 @@
 package exec
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -39,6 +40,8 @@ type Level struct {
 	// Enter runs kernel fn over [lo, hi) on its argument words; nil means abi.Call. Where it is a function of
 	// Go's, what it takes for fn need not be an address, but not 0.
 	Enter func(fn uintptr, args *int64, lo, hi int64)
+	// Else says what to do where a processor has none of the levels; "" means to compile for a lower one.
+	Else string
 }
 
 // Options steer a Model. The zero value is good for most.
@@ -147,7 +150,8 @@ func (m *Model) chooseLevel(levels []Level) error {
 	case best < 0 && name != "":
 		return &Error{Kind: ErrLevel, What: m.p.Name, Want: "one of " + strings.Join(names, ", "), Got: name}
 	case best < 0:
-		return &Error{Kind: ErrLevel, What: m.p.Name, Err: fmt.Errorf("this processor has none of the levels %s; build for a lower one (-cpu)", strings.Join(names, ", "))}
+		what := cmp.Or(levels[0].Else, "compile for a lower one (-cpu)")
+		return &Error{Kind: ErrLevel, What: m.p.Name, Err: fmt.Errorf("this processor has none of the levels %s; %s", strings.Join(names, ", "), what)}
 	}
 	m.level, m.levelNum = levels[best], best
 	if m.level.Enter == nil {
