@@ -85,12 +85,12 @@ func tinyFor(t *testing.T, system, archName string) (*Model, *target.Target) {
 	cmd.Stderr = os.Stderr
 	obj, err := cmd.Output()
 	require.NoError(t, err)
+	return tinyModel(Arch{Target: tg, Plan: tinyPlan(), Systems: []string{system}, Objects: []Object{{Name: "all", Data: obj}}}), tg
+}
+
+func tinyModel(a Arch) *Model {
 	w := tensor.AsBytes([]float32{1, 2, 3, 4})
-	return &Model{
-		Name: "Tiny-model.1", Version: "test", HostOps: []string{"none"},
-		Archs:   []Arch{{Target: tg, Plan: tinyPlan(), Systems: []string{system}, Objects: []Object{{Name: "all", Data: obj}}}},
-		Weights: io.NewSectionReader(bytes.NewReader(w), 0, int64(len(w))),
-	}, tg
+	return &Model{Name: "Tiny-model.1", Version: "test", HostOps: []string{"none"}, Archs: []Arch{a}, Weights: io.NewSectionReader(bytes.NewReader(w), 0, int64(len(w)))}
 }
 
 // TestCross links for other platforms, and runs where an emulator is found.
@@ -225,6 +225,11 @@ func TestCLib(t *testing.T) {
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("needs gcc")
 	}
+	tryCLib(t, m, tg)
+}
+
+// tryCLib builds a C library of the tiny model and uses it.
+func tryCLib(t *testing.T, m *Model, tg *target.Target) {
 	dir := t.TempDir()
 	require.NoError(t, m.CLib(context.Background(), dir, tg))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "t.c"), []byte(cTest), 0o600))

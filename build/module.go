@@ -242,7 +242,7 @@ func (p *parts) others() (err error) {
 	}
 	constraint := "purego"
 	for i, s := range p.platforms {
-		constraint += []string{" || ", " && "}[min(i, 1)] + "!(" + s + ")"
+		constraint += []string{" || !", " && !"}[min(i, 1)] + s // without parentheses: Go assembly is for architectures
 	}
 	line := constrained(constraint)
 	if p.files["zplan_purego.go"], err = PlanLiteral(p.pkg, line, p.prefix, p.Pure.Plan, p.HostName); err != nil {

@@ -54,13 +54,16 @@ func (GoAsm) Name() string { return "goasm" }
 // Form is backend.GoAssembly.
 func (GoAsm) Form() backend.Form { return backend.GoAssembly }
 
-// Has reports whether there is code for a level.
-func (GoAsm) Has(l *target.Level) bool { return levels[l.Name] }
+// Has reports whether there is code for a level: machine code or, for the portable one, Go (package purego).
+func (GoAsm) Has(l *target.Level) bool { return levels[l.Name] || l == target.Portable.Levels[0] }
 
 // Generate implements backend.Backend: one file for all levels.
 func (GoAsm) Generate(ctx context.Context, t *target.Target, ks []backend.Kernels, form backend.Form) ([]backend.File, error) {
 	if form == backend.Object {
 		return nil, fmt.Errorf("goasm: no object files, since the Go toolchain assembles the kernels together with the program; use -emit=asm, or -backend=llvm")
+	}
+	if t.Arch == target.Portable {
+		return nil, fmt.Errorf("goasm: no assembly for target %s, whose kernels are Go; use -emit=go", t.Arch.Name)
 	}
 	if _, ok := archs[t.Arch.Name]; !ok {
 		return nil, fmt.Errorf("goasm: no renderer for %s", t.Arch.Name)

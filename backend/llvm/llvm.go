@@ -36,8 +36,8 @@ func (*LLVM) Name() string { return "llvm" }
 // Form is backend.Object.
 func (*LLVM) Form() backend.Form { return backend.Object }
 
-// Has is true: LLVM knows all levels.
-func (*LLVM) Has(*target.Level) bool { return true }
+// Has reports whether a level is one of a processor.
+func (*LLVM) Has(l *target.Level) bool { return l != target.Portable.Levels[0] }
 
 // Version is the version of the tools.
 func (l *LLVM) Version() string { return l.tools.Version }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nnc-go/nnc/backend"
+	"github.com/nnc-go/nnc/backend/goasm/purego"
 	"github.com/nnc-go/nnc/build"
 	"github.com/nnc-go/nnc/ir/eval"
 	"github.com/nnc-go/nnc/runtime/abi"
@@ -180,9 +181,13 @@ func (b *making) out(name, system string) string {
 // arch compiles the kernels of c, once for all operating systems.
 func arch(ctx context.Context, c *Compiled, systems []string) (build.Arch, error) {
 	a := build.Arch{Target: c.Target, Plan: c.Program.Plan, Systems: systems}
-	files, err := c.Generate(ctx, "linux", backend.Object)
+	if c.missing != nil {
+		return a, c.missing
+	}
+	a.GoAsm = c.Backend.Form() == backend.GoAssembly
+	files, err := c.Generate(ctx, "linux", c.Backend.Form())
 	for _, f := range files {
-		a.Objects = append(a.Objects, build.Object{Name: f.Name, Data: f.Data})
+		a.Objects = append(a.Objects, build.Object{Name: f.Name, Data: f.Data, Funcs: f.Funcs})
 	}
 	return a, err
 }
@@ -255,7 +260,8 @@ func (b *making) otherArchs() []string {
 		return nil
 	}
 	for _, a := range target.Archs {
-		if _, err := target.Parse(a.Name, b.opts.CPU, runtime.GOOS, runtime.GOARCH, abi.HasFeatures); err == nil && a.Name != b.c.Target.Arch.Name {
+		t, err := target.Parse(a.Name, b.opts.CPU, runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
+		if err == nil && a.Name != b.c.Target.Arch.Name && slices.ContainsFunc(t.Levels, b.c.Backend.Has) {
 			names = append(names, a.Name)
 		}
 	}
@@ -263,30 +269,32 @@ func (b *making) otherArchs() []string {
 }
 
 func makeGo(ctx context.Context, b *making) error {
-	a, err := arch(ctx, b.c, b.goSystems())
-	if err != nil {
-		return err
-	}
-	archs := []build.Arch{a}
-	for _, name := range b.otherArchs() {
-		opts := b.opts
-		opts.Target, opts.After, opts.Debug = name, nil, nil
-		c, err := Compile(ctx, b.path, opts)
+	var archs []build.Arch
+	if b.c.Target.Arch != target.Portable {
+		a, err := arch(ctx, b.c, b.goSystems())
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		b.more = append(b.more, c)
-		if err := sameWeights(b.c, c); err != nil {
-			return err
-		}
-		if a, err = arch(ctx, c, goPlatforms[name]); err != nil {
 			return err
 		}
 		archs = append(archs, a)
+		for _, name := range b.otherArchs() {
+			c, err := b.compileFor(ctx, name, b.opts.CPU)
+			if err != nil {
+				return err
+			}
+			if a, err = arch(ctx, c, goPlatforms[name]); err != nil {
+				return err
+			}
+			archs = append(archs, a)
+		}
 	}
 	m, err := b.modelOf(archs...)
 	if err != nil {
 		return err
+	}
+	if b.c.Backend.Form() == backend.GoAssembly {
+		if m.Pure, err = b.pure(ctx); err != nil {
+			return err
+		}
 	}
 	golden, why := b.c.golden(ctx)
 	b.p.Golden = why
@@ -295,6 +303,31 @@ func makeGo(ctx context.Context, b *making) error {
 	return b.c.stage(ctx, "package", func() error {
 		return m.GoPackage(out, build.PackageOptions{Command: b.e.Command, Golden: golden})
 	})
+}
+
+// compileFor compiles the model for one more architecture, whose weights must be the same.
+func (b *making) compileFor(ctx context.Context, arch, cpu string) (*Compiled, error) {
+	opts := b.opts
+	opts.Target, opts.CPU, opts.After, opts.Debug = arch, cpu, nil, nil
+	c, err := Compile(ctx, b.path, opts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", arch, err)
+	}
+	b.more = append(b.more, c)
+	return c, sameWeights(b.c, c)
+}
+
+// pure is the model in plain Go.
+func (b *making) pure(ctx context.Context) (p *build.Pure, err error) {
+	c := b.c
+	if c.Target.Arch != target.Portable {
+		if c, err = b.compileFor(ctx, target.Portable.Name, ""); err != nil {
+			return nil, err
+		}
+	}
+	return &build.Pure{Level: c.Target.Levels[0], Plan: c.Program.Plan, Render: func(pkg, constraint string) ([]byte, error) {
+		return purego.Render(pkg, constraint, c.Program.Kernels[0])
+	}}, nil
 }
 
 // sumStages adds up the times of equal stages.
