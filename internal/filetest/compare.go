@@ -1,6 +1,7 @@
 package filetest
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -74,4 +75,39 @@ func spacing(x float64, d tensor.DType) float64 {
 	}
 	_, e := math.Frexp(x)
 	return math.Ldexp(1, max(e-1-f.fraction, f.least))
+}
+
+// differentBits says how two tensors differ, where any NaN is like any other; other values are not compared.
+func differentBits(a, b hostop.Value) string {
+	x, ok1 := a.(*tensor.Tensor)
+	y, ok2 := b.(*tensor.Tensor)
+	if !ok1 || !ok2 || x.DType == tensor.String || bytes.Equal(x.Data, y.Data) {
+		return ""
+	}
+	n := 0
+	for i := range x.Len() {
+		if size := int64(x.DType.Size()); size > 0 && !bytes.Equal(x.Data[i*size:(i+1)*size], y.Data[i*size:(i+1)*size]) && !(isNaN(x, i) && isNaN(y, i)) {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d elements of %v", n, x.Len(), x.TypeString())
+}
+
+func isNaN(t *tensor.Tensor, i int64) bool {
+	switch t.DType {
+	case tensor.F32:
+		x := tensor.View[float32](t)[i]
+		return x != x
+	case tensor.F64:
+		x := tensor.View[float64](t)[i]
+		return x != x
+	case tensor.F16:
+		return tensor.View[uint16](t)[i]&0x7fff > 0x7c00
+	case tensor.BF16:
+		return tensor.View[uint16](t)[i]&0x7fff > 0x7f80
+	}
+	return false
 }

@@ -146,7 +146,7 @@ func shorten(ls []level) []level {
 func (c *testCase) run(t *testing.T, b *batch) {
 	var runs []*oneRun
 	for i, dims := range c.bindings() {
-		r := &oneRun{dims: dims}
+		r := &oneRun{dims: dims, bits: map[string][]hostop.Value{}}
 		var err error
 		r.in, err = c.inputs(dims, uint64(i))
 		require.NoError(t, err, "%v", dims)
@@ -171,7 +171,7 @@ func (c *testCase) run(t *testing.T, b *batch) {
 				if l.skip != nil {
 					t.Skip(l.skip)
 				}
-				c.compiled(t, b.get(way{l.name, l.backend, plain}, c), runs)
+				c.compiled(t, b.get(way{l.name, l.backend, plain}, c), name[len(l.title())-len(l.name):], runs)
 			})
 		}
 	}
@@ -182,6 +182,7 @@ type oneRun struct {
 	dims     map[string]int64
 	in, want []hostop.Value
 	err      error
+	bits     map[string][]hostop.Value // of compiled code, by level and whether it is optimised
 }
 
 func (r *oneRun) suffix() string {
@@ -210,8 +211,8 @@ func (c *testCase) checkEval(t *testing.T, r *oneRun) {
 	}
 }
 
-// compiled holds the compiled case against the evaluator.
-func (c *testCase) compiled(t *testing.T, b built, runs []*oneRun) {
+// compiled holds the compiled case against the evaluator, and what backends make of it for the same level against each other.
+func (c *testCase) compiled(t *testing.T, b built, level string, runs []*oneRun) {
 	if c.refused(t, b.err) {
 		return
 	}
@@ -222,11 +223,12 @@ func (c *testCase) compiled(t *testing.T, b built, runs []*oneRun) {
 	if c.noHost {
 		require.Empty(t, b.compiled.Program.HostSteps, "host steps")
 	}
-	c.compareRuns(t, b.loaded.Model, runs)
+	c.compareRuns(t, b.loaded.Model, level, runs)
 }
 
-// compareRuns runs a model on all inputs and compares with the evaluator.
-func (c *testCase) compareRuns(t *testing.T, l *exec.Model, runs []*oneRun) {
+// compareRuns runs a model on all inputs and compares with the evaluator, and where it ran before at the same level, compiled by
+// another backend, to the bit with that.
+func (c *testCase) compareRuns(t *testing.T, l *exec.Model, level string, runs []*oneRun) {
 	for _, r := range runs {
 		if (r.err != nil) != (c.wantErr != nil) {
 			continue // checkEval has said so
@@ -244,6 +246,15 @@ func (c *testCase) compareRuns(t *testing.T, l *exec.Model, runs []*oneRun) {
 			why := c.compare(out[i], r.want[i])
 			require.Empty(t, why, "%s at%s", c.module.Outputs[i], r.suffix())
 		}
+		if level == "" {
+			continue
+		}
+		if before, ok := r.bits[level]; ok {
+			for i := range out {
+				require.Empty(t, differentBits(before[i], out[i]), "%s at%s against the other backend", c.module.Outputs[i], r.suffix())
+			}
+		}
+		r.bits[level] = out
 	}
 }
 
@@ -273,7 +284,7 @@ func (c *testCase) evaluated(t *testing.T, l level, runs []*oneRun) {
 	e, err := m.LoadEvaluated(exec.Options{Threads: 1})
 	require.NoError(t, err)
 	defer e.Close()
-	c.compareRuns(t, e, runs)
+	c.compareRuns(t, e, "", runs)
 }
 
 // refused reports whether err is the error that the case wants.

@@ -142,3 +142,15 @@ func (p *printer) instr(in *Instr, depth int) {
 	}
 	fmt.Fprintf(p.w, "%s%s%v%s\n", pad, p.results(in), in.Op, rest)
 }
+
+// Heading says in a few words what an OpFor runs over, as in "for 0 to %12 step 4"; constant gives the bits of
+// those bounds that are constants.
+func Heading(in *Instr, constant func(v *Value) (bits uint64, ok bool)) string {
+	bound := func(v *Value) string {
+		if n, ok := constant(v); ok {
+			return fmt.Sprint(int64(n))
+		}
+		return fmt.Sprintf("%%%d", v.ID)
+	}
+	return fmt.Sprintf("for %s to %s step %d", bound(in.Args[0]), bound(in.Args[1]), int64(in.Imm))
+}

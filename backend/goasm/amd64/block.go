@@ -186,7 +186,7 @@ func (s *sel) forLoop(in *loop.Instr) {
 	if s.innermost(body) {
 		s.f.Emit("PCALIGN", mach.Imm(32))
 	}
-	s.f.Place(top)
+	s.f.Place(top).Comment = loop.Heading(in, s.constant)
 	s.block(body)
 	s.yield(body.Params[1:], body.Yield)
 	s.f.Emit("ADDQ", mach.Imm(int64(in.Imm)), mach.RW(iv, 0))

@@ -140,7 +140,7 @@ func (s *sel) forLoop(in *loop.Instr) {
 		s.branch("BGE", end)
 	}
 	s.f.Depth++
-	s.f.Place(top)
+	s.f.Place(top).Comment = loop.Heading(in, s.constant)
 	s.block(body)
 	s.yield(body.Params[1:], body.Yield)
 	s.addImm(iv, iv, int64(in.Imm))

@@ -101,7 +101,7 @@ type Inst struct {
 	// Encode gives the instruction's words where Go's assembler has no mnemonic; Op and Args then say in a
 	// comment what they mean. regs are the machine registers of Args.
 	Encode  func(regs []Phys) []uint32
-	Comment string // printed before it
+	Comment string // printed behind it
 }
 
 // Flow is what an instruction does to the flow of control.
@@ -173,7 +173,7 @@ func (f *Func) Add(in *Inst) *Inst {
 }
 
 // Place puts a label here.
-func (f *Func) Place(label int) { f.Add(&Inst{Flow: Mark, Args: []Arg{Label(label)}}) }
+func (f *Func) Place(label int) *Inst { return f.Add(&Inst{Flow: Mark, Args: []Arg{Label(label)}}) }
 
 // Local reserves n bytes of scratch memory, aligned to 64, and gives their offset.
 func (f *Func) Local(n int64) int64 {

@@ -35,11 +35,12 @@ type printer struct {
 }
 
 func (p *printer) inst(in *Inst) {
+	comment := ""
 	if in.Comment != "" {
-		fmt.Fprintf(p.w, "\t// %s\n", in.Comment)
+		comment = " // " + in.Comment
 	}
 	if in.Flow == Mark {
-		fmt.Fprintf(p.w, "L%d:\n", in.Args[0].Imm)
+		fmt.Fprintf(p.w, "L%d:%s\n", in.Args[0].Imm, comment)
 		return
 	}
 	if in.Op == "" || in.Move && p.phys[in.Args[0].Reg] == p.phys[in.Args[1].Reg] && in.Encode == nil {
@@ -57,7 +58,7 @@ func (p *printer) inst(in *Inst) {
 		text += "\t" + strings.Join(args, ", ")
 	}
 	if in.Encode == nil {
-		fmt.Fprintf(p.w, "\t%s\n", text)
+		fmt.Fprintf(p.w, "\t%s%s\n", text, comment)
 		return
 	}
 	if in.Move && p.phys[in.Args[0].Reg] == p.phys[in.Args[1].Reg] {

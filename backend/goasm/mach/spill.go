@@ -134,7 +134,7 @@ func (s *spiller) leave(insts []*Inst, i int) {
 			continue
 		}
 		if h.written && s.needed(h, i+1) {
-			s.emit(s.m.Store(s.f.regs[h.reg].class, s.f.regs[h.reg].size, h.reg, s.slot(h)), h.level-1)
+			s.emit(s.save(h, h.reg), h.level-1)
 		}
 		h.reg = 0
 	}
@@ -217,7 +217,7 @@ func (s *spiller) inst(in *Inst) {
 		}
 		if mode != Use && !stored[h.rep] {
 			stored[h.rep] = true
-			after = append(after, s.m.Store(f.regs[t].class, f.regs[t].size, t, s.slot(h)))
+			after = append(after, s.save(h, t))
 		}
 		*r = t
 	})
@@ -235,10 +235,19 @@ func (s *spiller) defOf(in *Inst) Reg {
 	return s.a.find(in.Args[len(in.Args)-1].Reg)
 }
 
+// save puts t into the memory of h.
+func (s *spiller) save(h *home, t Reg) *Inst {
+	in := s.m.Store(s.f.regs[t].class, s.f.regs[t].size, t, s.slot(h))
+	in.Comment = "spill"
+	return in
+}
+
 // reload sets t to the value of h.
 func (s *spiller) reload(h *home, t Reg) *Inst {
 	if h.remat == nil {
-		return s.m.Load(s.f.regs[t].class, s.f.regs[t].size, t, s.slot(h))
+		in := s.m.Load(s.f.regs[t].class, s.f.regs[t].size, t, s.slot(h))
+		in.Comment = "reload"
+		return in
 	}
 	c := *h.remat
 	c.Args = append([]Arg{}, c.Args...)
