@@ -148,7 +148,7 @@ func (m *Model) GoPackage(dir string, o PackageOptions) error {
 
 // packageData is what the templates of a package are filled from.
 func (m *Model) packageData(pkg string, o PackageOptions) (map[string]any, error) {
-	p := m.Archs[0].Plan
+	p := m.plan()
 	in, err := fields(p, p.Inputs)
 	if err != nil {
 		return nil, err

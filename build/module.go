@@ -62,6 +62,14 @@ type Model struct {
 	Version  string                 // of nnc
 }
 
+// plan is one of the plans, which agree on inputs and outputs.
+func (m *Model) plan() *plan.Plan {
+	if len(m.Archs) == 0 {
+		return m.Pure.Plan
+	}
+	return m.Archs[0].Plan
+}
+
 const runtimePath = "github.com/nnc-go/nnc/runtime"
 
 // Identifier makes a Go package name of a model name: lower-case letters and digits.
@@ -240,7 +248,10 @@ func (p *parts) others() (err error) {
 		}
 		return nil
 	}
-	constraint := "purego"
+	var constraint string // with no code for any architecture, always
+	if len(p.platforms) > 0 {
+		constraint = "purego"
+	}
 	for i, s := range p.platforms {
 		constraint += []string{" || !", " && !"}[min(i, 1)] + s // without parentheses: Go assembly is for architectures
 	}

@@ -59,8 +59,11 @@ func (GoAsm) Has(l *target.Level) bool { return levels[l.Name] || l == target.Po
 
 // Generate implements backend.Backend: one file for all levels.
 func (GoAsm) Generate(ctx context.Context, t *target.Target, ks []backend.Kernels, form backend.Form) ([]backend.File, error) {
-	if form == backend.Object {
+	switch form {
+	case backend.Object:
 		return nil, fmt.Errorf("goasm: no object files, since the Go toolchain assembles the kernels together with the program; use -emit=asm, or -backend=llvm")
+	case backend.Source:
+		return nil, fmt.Errorf("goasm: no LLVM IR; use -emit=loop, which is what goasm starts from, or -backend=llvm")
 	}
 	if t.Arch == target.Portable {
 		return nil, fmt.Errorf("goasm: no assembly for target %s, whose kernels are Go; use -emit=go", t.Arch.Name)

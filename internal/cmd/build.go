@@ -90,7 +90,7 @@ func printProduct(w io.Writer, p *driver.Product, verbose bool) {
 	if p.Golden != "" {
 		fmt.Fprintf(w, "  no golden test: %s\n", p.Golden)
 	}
-	fmt.Fprintf(w, "  %s, levels %s, compiled in %v\n", c.Target, strings.Join(levels, " "), round(p.Total()))
+	fmt.Fprintf(w, "  %s, levels %s, backend %s, compiled in %v\n", c.Target, strings.Join(levels, " "), c.Backend.Name(), round(p.Total()))
 	if !verbose {
 		return
 	}

@@ -79,7 +79,11 @@ func cacheKey(model string, f *compileFlags) (string, error) {
 	for _, l := range t.Levels {
 		field("level", l.Name) // what native means here
 	}
-	field("flags", []any{f.backend, f.math, f.optimize, f.hardlinks})
+	generator, err := driver.OpenBackend(f.backend)
+	if err != nil {
+		return "", err
+	}
+	field("flags", []any{generator.Name(), f.math, f.optimize, f.hardlinks})
 	for _, s := range f.shapes {
 		field("shape", s)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nnc-go/nnc/backend/llvm"
+	"github.com/nnc-go/nnc/internal/driver"
 	"github.com/nnc-go/nnc/runtime/abi"
 	"github.com/nnc-go/nnc/target"
 	"github.com/spf13/cobra"
@@ -21,9 +22,9 @@ type check struct {
 }
 
 var checks = []check{
-	{"go", "links programs", true, goVersion, "see https://go.dev/dl, version 1.26.8 or newer"},
-	{"llvm", "generates code", true, llvmVersion, llvm.InstallHint},
-	{"ld.lld", "nnc test and golden tests of -emit=go, which run code inside nnc", false, tool("--version", "ld.lld-19", "ld.lld", "/usr/lib/llvm-19/bin/ld.lld"), "apt-get install -y lld-19"},
+	{"go", "assembles and links programs", true, goVersion, "see https://go.dev/dl, version 1.26.8 or newer"},
+	{"llvm", "-backend=llvm, which takes the place of nnc's own code generator, goasm: for all processors, as object files too", false, llvmVersion, llvm.InstallHint},
+	{"ld.lld", "with llvm: nnc test and golden tests of -emit=go, which run code inside nnc", false, tool("--version", "ld.lld-19", "ld.lld", "/usr/lib/llvm-19/bin/ld.lld"), "apt-get install -y lld-19"},
 	{"gcc", "-emit=lib", false, tool("--version", "gcc", "clang", "cc"), "apt-get install -y gcc"},
 	{"qemu", "runs programs for the other architecture", false, tool("--version", otherEmulator()), qemuHint},
 }
@@ -90,6 +91,9 @@ func doctorCommand() *cobra.Command {
 					missing++
 				}
 				fmt.Fprintf(w, "%-8s %-7s %v\n         for: %s\n         install it with: %s\n", state, k.name, err, k.purpose, k.install)
+			}
+			if b, err := driver.OpenBackend("auto"); err == nil {
+				fmt.Fprintf(w, "ok       backend %s\n", b.Name())
 			}
 			for _, a := range target.Archs {
 				if a.Name == runtime.GOARCH {

@@ -181,6 +181,9 @@ func dumpHTML(ctx context.Context, w io.Writer, path string, o driver.Options) e
 	n := len(t.Program.Levels) - 1
 	t.Program.Levels, t.Program.Kernels = t.Program.Levels[n:], t.Program.Kernels[n:]
 	for _, s := range []struct{ stage, name string }{{"plan", "plan"}, {"loop", "loop IR"}, {"llvm", "LLVM IR"}, {"asm", "assembly"}} {
+		if s.stage == "llvm" && t.Backend != nil && t.Backend.Form() == backend.GoAssembly {
+			continue
+		}
 		var b bytes.Buffer
 		if err := stages[s.stage](ctx, &b, t); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/nnc-go/nnc/internal/driver"
 	"github.com/nnc-go/nnc/runtime/abi"
 	"github.com/nnc-go/nnc/target"
 	"github.com/spf13/cobra"
@@ -57,21 +58,24 @@ func targetsCommand() *cobra.Command {
 		Use: "targets", Short: "list what nnc compiles for", Example: "  nnc targets\n  nnc build model.onnx -target=linux/arm64 -cpu=neon", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var rows [][]string
-			for _, a := range target.Archs {
+			for _, a := range append(slices.Clip(target.Archs), target.Portable) {
 				var systems []string
 				for s := range a.Triple {
 					systems = append(systems, s)
 				}
 				slices.Sort(systems)
+				if a == target.Portable {
+					systems = []string{"all, with -emit=go"}
+				}
 				for _, l := range a.Levels {
 					here := "no"
-					if a.Name == runtime.GOARCH && abi.HasFeatures(l.CPUID) {
+					if (a.Name == runtime.GOARCH || a == target.Portable) && abi.HasFeatures(l.CPUID) {
 						here = "yes"
 					}
-					rows = append(rows, []string{a.Name, strings.Join(systems, " "), l.Name, fmt.Sprint(8 * l.VecBytes), strings.Join(l.CPUID, " "), here})
+					rows = append(rows, []string{a.Name, strings.Join(systems, " "), l.Name, fmt.Sprint(8 * l.VecBytes), strings.Join(l.CPUID, " "), strings.Join(driver.Backends(l), " "), here})
 				}
 			}
-			return table(c.OutOrStdout(), []string{"target", "systems", "level", "bits", "needs", "here"}, rows, f.md, f.json)
+			return table(c.OutOrStdout(), []string{"target", "systems", "level", "bits", "needs", "backends", "here"}, rows, f.md, f.json)
 		},
 	}
 	f.add(c)

@@ -187,10 +187,21 @@ func modelName(path string) string {
 // backends are the code generators by name, in the order in which "auto" tries them.
 var backends = []struct {
 	name string
+	has  func(l *target.Level) bool
 	open func() (backend.Backend, error)
 }{
-	{"llvm", func() (backend.Backend, error) { return llvm.New() }},
-	{"goasm", func() (backend.Backend, error) { return goasm.GoAsm{}, nil }},
+	{"llvm", (*llvm.LLVM)(nil).Has, func() (backend.Backend, error) { return llvm.New() }},
+	{"goasm", goasm.GoAsm{}.Has, func() (backend.Backend, error) { return goasm.GoAsm{}, nil }},
+}
+
+// Backends lists the backends that generate code for a level, installed or not.
+func Backends(l *target.Level) (names []string) {
+	for _, b := range backends {
+		if b.has(l) {
+			names = append(names, b.name)
+		}
+	}
+	return names
 }
 
 // ErrNoBackend is the error for the name of a backend that there is not.

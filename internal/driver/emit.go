@@ -68,9 +68,9 @@ func init() {
 		{"exe", "static executable", "", makeExe},
 		{"go", "folder with a complete Go module", "", makeGo},
 		{"lib", "C library: libNAME.a, NAME.h, NAME_example.c in a folder", "", makeLib},
-		{"obj", "object files", ".o", makeCode(backend.Object)},
-		{"asm", "assembly text", ".s", makeCode(backend.Assembly)},
-		{"llvm", "the backend's input: LLVM IR", ".ll", makeCode(backend.Source)},
+		{"obj", "object files (backend llvm)", ".o", makeCode(backend.Object)},
+		{"asm", "assembly text; Go assembly with backend goasm", ".s", makeCode(backend.Assembly)},
+		{"llvm", "the input of backend llvm: LLVM IR", ".ll", makeCode(backend.Source)},
 		{"loop", "kernels as loop IR", ".loop", makeLoop},
 		{"ir", "the model as tensor IR, after the passes", ".nir", makeIR},
 	}
