@@ -48,15 +48,3 @@ func f32ToF16(f float32) uint16 {
 	}
 	return sign | uint16((b+0xc8000fff+b>>13&1)>>13)
 }
-
-// bf16ToF32 widens a bfloat16; exact.
-func bf16ToF32(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
-
-// f32ToBF16 rounds to the nearest bfloat16, ties to even; NaN stays NaN.
-func f32ToBF16(f float32) uint16 {
-	b := math.Float32bits(f)
-	if b&0x7fffffff > 0x7f800000 {
-		return uint16(b>>16) | 0x40
-	}
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
-}

@@ -80,16 +80,8 @@ func (r *renderer) operands(in *loop.Instr, l int) []any {
 	return xs
 }
 
-// noHalf refuses arithmetic on f16 and bf16, which loop IR does in f32.
-func noHalf(in *loop.Instr, d tensor.DType) {
-	if isHalf(d) {
-		panic(refusal(fmt.Sprintf("%v on %v; convert to f32 first", in.Op, d)))
-	}
-}
-
 func plain(format string) rendering {
 	return func(r *renderer, in *loop.Instr, l int, dst string) string {
-		noHalf(in, in.Results[0].Type.Elem)
 		return r.def(dst, format, r.operands(in, l)...)
 	}
 }
@@ -104,12 +96,10 @@ func rounded(d tensor.DType, product string) string {
 
 func mul(r *renderer, in *loop.Instr, l int, dst string) string {
 	d := in.Results[0].Type.Elem
-	noHalf(in, d)
 	return r.def(dst, "%s", rounded(d, fmt.Sprintf("%s * %s", r.operands(in, l)...)))
 }
 
 func div(r *renderer, in *loop.Instr, l int, dst string) string {
-	noHalf(in, in.Results[0].Type.Elem)
 	x := r.operands(in, l)
 	if x[1] == "0" && !in.Results[0].Type.Elem.IsFloat() { // of no elements: never run, but compiled
 		x[1] = r.variable(in.Results[0].Type.Elem, "0")
@@ -142,21 +132,15 @@ func shift(op string) rendering {
 }
 
 func fma(r *renderer, in *loop.Instr, l int, dst string) string {
-	x := r.operands(in, l)
-	switch d := in.Results[0].Type.Elem; d {
-	case tensor.F64:
-		return r.def(dst, "math.FMA(%s, %s, %s)", x...)
-	case tensor.F32:
-		return r.def(dst, r.helper("fma32")+"(%s, %s, %s)", x...)
-	default:
-		noHalf(in, d)
-		return r.def(dst, "%s*%s + %s", x...)
+	f := "math.FMA"
+	if in.Results[0].Type.Elem == tensor.F32 {
+		f = r.helper("fma32")
 	}
+	return r.def(dst, f+"(%s, %s, %s)", r.operands(in, l)...)
 }
 
 func abs(r *renderer, in *loop.Instr, l int, dst string) string {
 	d := in.Results[0].Type.Elem
-	noHalf(in, d)
 	x := r.variable(d, r.arg(lane{in.Args[0], l}))
 	switch {
 	case d == tensor.F32:
@@ -173,7 +157,6 @@ func abs(r *renderer, in *loop.Instr, l int, dst string) string {
 func viaF64(f string) rendering {
 	return func(r *renderer, in *loop.Instr, l int, dst string) string {
 		d := in.Results[0].Type.Elem
-		noHalf(in, d)
 		x := r.variable(d, r.arg(lane{in.Args[0], l}))
 		if d == tensor.F32 {
 			return r.def(dst, "float32(%s(float64(%s)))", f, x)
@@ -182,20 +165,10 @@ func viaF64(f string) rendering {
 	}
 }
 
-// Comparisons of numbers, and of predicates, where false is less than true.
-var (
-	comparisons = [...]string{loop.EQ: "%s == %s", loop.NE: "%s != %s", loop.LT: "%s < %s", loop.LE: "%s <= %s", loop.GT: "%s > %s", loop.GE: "%s >= %s"}
-	ofBools     = [...]string{loop.EQ: "%s == %s", loop.NE: "%s != %s", loop.LT: "!%s && %s", loop.LE: "!%s || %s", loop.GT: "%s && !%s", loop.GE: "%s || !%s"}
-)
+var comparisons = [...]string{loop.EQ: "%s == %s", loop.NE: "%s != %s", loop.LT: "%s < %s", loop.LE: "%s <= %s", loop.GT: "%s > %s", loop.GE: "%s >= %s"}
 
 func cmp(r *renderer, in *loop.Instr, l int, dst string) string {
-	d := in.Args[0].Type.Elem
-	noHalf(in, d)
-	x := r.operands(in, l)
-	if d == tensor.Bool {
-		return r.def(dst, ofBools[in.Pred], x...)
-	}
-	return r.def(dst, comparisons[in.Pred], x...)
+	return r.def(dst, comparisons[in.Pred], r.operands(in, l)...)
 }
 
 func choose(r *renderer, in *loop.Instr, l int, dst string) string {
@@ -220,7 +193,6 @@ func shuffle(r *renderer, in *loop.Instr, l int, _ string) string {
 func halving(format string) rendering {
 	return func(r *renderer, in *loop.Instr, _ int, dst string) string {
 		t := in.Args[0].Type
-		noHalf(in, t.Elem)
 		x := make([]string, t.Lanes)
 		for i := range x {
 			x[i] = r.arg(lane{in.Args[0], i})

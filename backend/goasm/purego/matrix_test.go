@@ -41,17 +41,15 @@ func matrix() string {
 		}
 		for _, d := range numbers {
 			for p := loop.EQ; p <= loop.GE; p++ {
-				kernel(&b, fmt.Sprintf("cmp_%v_%v_%d", p, d, lanes), d, tensor.U8, lanes, loop.OpCmp, fmt.Sprintf("%%20 %s = cmp %v %%6 %%7", vec(tensor.Bool), p), fmt.Sprintf("%%9 %s = convert %%20", vec(tensor.U8)))
+				kernel(&b, fmt.Sprintf("cmp_%v_%v_%d", p, d, lanes), d, tensor.U8, lanes, loop.OpCmp, fmt.Sprintf("%%20 %s = cmp %v %%6 %%7", vec(tensor.Bool), p), fmt.Sprintf("%%21 %[1]s = const 3\n%%22 %[1]s = const 8\n%%9 %[1]s = select %%20 %%21 %%22", vec(tensor.U8)))
 			}
 			kernel(&b, fmt.Sprintf("select_%v_%d", d, lanes), d, d, lanes, loop.OpSelect, fmt.Sprintf("%%20 %s = cmp lt %%6 %%7", vec(tensor.Bool)), fmt.Sprintf("%%9 %s = select %%20 %%7 %%8", vec(d)))
 			for _, to := range numbers {
 				kernel(&b, fmt.Sprintf("convert_%v_%v_%d", d, to, lanes), d, to, lanes, loop.OpConvert, fmt.Sprintf("%%9 %s = convert %%6", vec(to)))
 			}
 		}
-		for _, h := range halves {
-			kernel(&b, fmt.Sprintf("widen_%v_%d", h, lanes), h, tensor.F32, lanes, loop.OpConst, fmt.Sprintf("%%9 %s = convert %%6", vec(tensor.F32)))
-			kernel(&b, fmt.Sprintf("narrow_%v_%d", h, lanes), tensor.F32, h, lanes, loop.OpConst, fmt.Sprintf("%%9 %s = convert %%6", vec(h)))
-		}
+		kernel(&b, fmt.Sprintf("widen_%d", lanes), tensor.F16, tensor.F32, lanes, loop.OpConst, fmt.Sprintf("%%9 %s = convert %%6", vec(tensor.F32)))
+		kernel(&b, fmt.Sprintf("narrow_%d", lanes), tensor.F32, tensor.F16, lanes, loop.OpConst, fmt.Sprintf("%%9 %s = convert %%6", vec(tensor.F16)))
 	}
 	for _, lanes := range []int{2, 4, 16} {
 		for _, op := range []loop.Op{loop.OpReduceAdd, loop.OpReduceMul, loop.OpReduceMin, loop.OpReduceMax} {

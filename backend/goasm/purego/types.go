@@ -77,8 +77,6 @@ func bitsOf(d tensor.DType, x string) string {
 		return "math.Float64bits(" + x + ")"
 	case isHalf(d) || d.Class() == tensor.ClassUint:
 		return x
-	case d == tensor.Bool:
-		panic(refusal("the bits of a predicate"))
 	}
 	return uintType(d.Bits()) + "(" + x + ")"
 }
@@ -92,8 +90,6 @@ func fromBits(d tensor.DType, x string) string {
 		return "math.Float64frombits(" + x + ")"
 	case isHalf(d) || d.Class() == tensor.ClassUint:
 		return x
-	case d == tensor.Bool:
-		panic(refusal("a predicate of bits"))
 	}
 	return goType(d) + "(" + x + ")"
 }
