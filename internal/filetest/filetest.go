@@ -144,14 +144,8 @@ func shorten(ls []level) []level {
 
 // run runs the case in every way.
 func (c *testCase) run(t *testing.T, b *batch) {
-	var runs []*oneRun
-	for i, dims := range c.bindings() {
-		r := &oneRun{dims: dims, bits: map[string][]hostop.Value{}}
-		var err error
-		r.in, err = c.inputs(dims, uint64(i))
-		require.NoError(t, err, "%v", dims)
-		r.want, r.err = eval.Run(c.module.Clone(), r.in, eval.Options{})
-		runs = append(runs, r)
+	runs := c.runs(t)
+	for _, r := range runs {
 		t.Run("eval"+r.suffix(), func(t *testing.T) { c.checkEval(t, r) })
 	}
 	for _, l := range levelsElsewhere() {
@@ -175,6 +169,19 @@ func (c *testCase) run(t *testing.T, b *batch) {
 			})
 		}
 	}
+}
+
+// runs are the case's choices of sizes, with the evaluator's answers.
+func (c *testCase) runs(t *testing.T) (runs []*oneRun) {
+	for i, dims := range c.bindings() {
+		r := &oneRun{dims: dims, bits: map[string][]hostop.Value{}}
+		var err error
+		r.in, err = c.inputs(dims, uint64(i))
+		require.NoError(t, err, "%v", dims)
+		r.want, r.err = eval.Run(c.module.Clone(), r.in, eval.Options{})
+		runs = append(runs, r)
+	}
+	return runs
 }
 
 // oneRun is a choice of sizes with its inputs and the evaluator's answer.
@@ -273,18 +280,26 @@ func levelsElsewhere() (ls []level) {
 // evaluated is compiled with kernels that the evaluator of package loop runs: the check of levels that
 // this machine has not.
 func (c *testCase) evaluated(t *testing.T, l level, runs []*oneRun) {
-	arch, name, _ := strings.Cut(l.name, "/")
-	ctx := context.Background()
-	m, err := driver.CompileModule(ctx, c.module.Clone(), driver.Options{Target: arch, CPU: name, Backend: "llvm", NoOptimize: !c.optimize})
+	c.elsewhere(t, l.name, runs, func(m *driver.Compiled) (*exec.Model, error) { return m.LoadEvaluated(exec.Options{Threads: 1}) })
+}
+
+// elsewhere is compiled for "arch/level", with kernels that are not machine code.
+func (c *testCase) elsewhere(t *testing.T, level string, runs []*oneRun, load func(m *driver.Compiled) (*exec.Model, error)) {
+	m, err := c.compileFor(level)
 	if c.refused(t, err) {
 		return
 	}
 	require.NoError(t, err)
 	defer m.Close()
-	e, err := m.LoadEvaluated(exec.Options{Threads: 1})
+	e, err := load(m)
 	require.NoError(t, err)
 	defer e.Close()
 	c.compareRuns(t, e, "", runs)
+}
+
+func (c *testCase) compileFor(level string) (*driver.Compiled, error) {
+	arch, name, _ := strings.Cut(level, "/")
+	return driver.CompileModule(context.Background(), c.module.Clone(), driver.Options{Target: arch, CPU: name, NoOptimize: !c.optimize})
 }
 
 // refused reports whether err is the error that the case wants.

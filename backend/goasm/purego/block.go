@@ -19,10 +19,11 @@ func (r *renderer) block(b *loop.Block) {
 		if i == len(b.Instrs) {
 			return
 		}
-		switch in := b.Instrs[i]; in.Op {
-		case loop.OpFor:
+		switch in := b.Instrs[i]; {
+		case r.uses.idle(in):
+		case in.Op == loop.OpFor:
 			r.forLoop(in)
-		case loop.OpIf:
+		case in.Op == loop.OpIf:
 			r.cond(in)
 		default:
 			r.store(in)

@@ -2,6 +2,7 @@ package purego
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nnc-go/nnc/ir/loop"
@@ -65,12 +66,15 @@ func (r *renderer) variable(d tensor.DType, a string) string {
 	return r.def(r.temp(), "%s", typed(d, a))
 }
 
-// operands are lane l of all operands, of which at least one is a variable.
+// operands are lane l of all operands, of which at least one is a variable. The one that takes longest to compute
+// comes first, so that the others need not be kept meanwhile.
 func (r *renderer) operands(in *loop.Instr, l int) []any {
+	order := []int{0, 1, 2}[:len(in.Args)]
+	slices.SortStableFunc(order, func(i, j int) int { return r.uses.depth[in.Args[j]] - r.uses.depth[in.Args[i]] })
 	xs := make([]any, len(in.Args))
 	literals := true
-	for k, v := range in.Args {
-		a := r.arg(lane{v, l})
+	for _, k := range order {
+		a := r.arg(lane{in.Args[k], l})
 		literals = literals && isLiteral(a)
 		xs[k] = a
 	}
@@ -173,12 +177,6 @@ func cmp(r *renderer, in *loop.Instr, l int, dst string) string {
 
 func choose(r *renderer, in *loop.Instr, l int, dst string) string {
 	c, a, b := r.arg(lane{in.Args[0], l}), r.arg(lane{in.Args[1], l}), r.arg(lane{in.Args[2], l})
-	switch {
-	case c == "true" || a == b && !r.dry:
-		return a
-	case c == "false":
-		return b
-	}
 	r.def(dst, "%s", typed(in.Results[0].Type.Elem, b))
 	r.put("if %s {\n%s = %s\n}", c, dst, a)
 	return dst

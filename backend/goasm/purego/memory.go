@@ -56,12 +56,6 @@ func load(r *renderer, in *loop.Instr, l int, dst string) string {
 func loadMask(r *renderer, in *loop.Instr, l int, dst string) string {
 	idx, m := r.arg(lane{in.Args[0], 0}), r.arg(lane{in.Args[1], l})
 	d := in.Results[0].Type.Elem
-	switch m {
-	case "true":
-		return r.def(dst, "%s", r.cell(in.Buf, idx, l))
-	case "false":
-		return literal(d, 0)
-	}
 	r.put("var %s %s", dst, goType(d))
 	r.put("if %s {\n%s = %s\n}", m, dst, r.cell(in.Buf, idx, l))
 	return dst
@@ -82,17 +76,10 @@ func (r *renderer) store(in *loop.Instr) {
 		return
 	}
 	for l := range v.Type.Lanes {
-		m := "true"
-		if in.Op == loop.OpStoreMask {
-			m = r.arg(lane{in.Args[2], l})
-		}
 		set := fmt.Sprintf("%s = %s", r.cell(in.Buf, idx, l), r.arg(lane{v, l}))
-		switch m {
-		case "true":
-			r.put("%s", set)
-		case "false":
-		default:
-			r.put("if %s {\n%s\n}", m, set)
+		if in.Op == loop.OpStoreMask {
+			set = fmt.Sprintf("if %s {\n%s\n}", r.arg(lane{in.Args[2], l}), set)
 		}
+		r.put("%s", set)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/ir/loop/opt"
 )
 
 // Table is the name of the variable that lists the kernels.
@@ -33,6 +34,15 @@ const Table = "pureKernels"
 // for each kernel, and the array pureKernels of all of them in the order of funcs. constraint is the build
 // constraint, "" for none. A kernel's argument block is in memory of 64-bit words, little-endian.
 func Render(pkg, constraint string, funcs []*loop.Func) ([]byte, error) {
+	better := make([]*loop.Func, len(funcs))
+	for i, f := range funcs {
+		better[i] = loop.Clone(f)
+		opt.Optimize(better[i], &opt.Target{})
+	}
+	return render(pkg, constraint, better)
+}
+
+func render(pkg, constraint string, funcs []*loop.Func) ([]byte, error) {
 	var body bytes.Buffer
 	r := &renderer{file: &body, helpers: map[string]bool{}}
 	names := map[string]bool{Table: true}
@@ -54,10 +64,10 @@ func Render(pkg, constraint string, funcs []*loop.Func) ([]byte, error) {
 		fmt.Fprintf(&b, "//go:build %s\n\n", constraint)
 	}
 	fmt.Fprintf(&b, "package %s\n\n", pkg)
-	for _, p := range []string{"math", "unsafe"} {
-		if bytes.Contains(body.Bytes(), []byte(p+".")) {
-			fmt.Fprintf(&b, "import %q\n", p)
-		}
+	if bytes.Contains(body.Bytes(), []byte("math.")) {
+		b.WriteString("import (\n\"math\"\n\"unsafe\"\n)\n")
+	} else if bytes.Contains(body.Bytes(), []byte("unsafe.")) {
+		b.WriteString("import \"unsafe\"\n")
 	}
 	fmt.Fprintf(&b, "\nvar %s = [...]func(args *int64, lo, hi int64){\n", Table)
 	for _, f := range funcs {
@@ -110,7 +120,7 @@ func (r *renderer) kernel(f *loop.Func) (err error) {
 	r.f = f
 	r.names, r.env = map[*loop.Value]int{}, map[lane]string{}
 	r.ptrs, r.bufs = map[*loop.Instr]string{}, map[*loop.Buf]string{}
-	r.uses = r.findUses()
+	r.findUses()
 	r.arg, r.temps = r.atom, 0
 	fmt.Fprintf(r.file, "\n// %s is %s.\n", f.Name, comment(f))
 	fmt.Fprintf(r.file, "func %s(args *int64, lo, hi int64) {\n", f.Name)

@@ -29,7 +29,7 @@ const (
 // compile makes a program of kernels in a folder of the test, for a system and architecture, and checks it by vet.
 func compile(t *testing.T, fs []*loop.Func, program string, env ...string) string {
 	dir := t.TempDir()
-	src, err := Render("main", "", fs)
+	src, err := render("main", "", fs)
 	require.NoError(t, err)
 	pretty, err := format.Source(src)
 	require.NoError(t, err)

@@ -4,9 +4,10 @@ import "github.com/nnc-go/nnc/ir/loop"
 
 // uses says what of a kernel is needed.
 type uses struct {
-	def  map[*loop.Value]*loop.Instr // of values that an instruction without regions gives
-	run  map[*loop.Value]int         // the straight line of code that defines a value
-	need map[lane]bool
+	def   map[*loop.Value]*loop.Instr // of values that an instruction without regions gives
+	run   map[*loop.Value]int         // the straight line of code that defines a value
+	depth map[*loop.Value]int         // of the computation of a value in its straight line
+	need  map[lane]bool
 	// far are the needed lanes that something outside of their straight line uses.
 	far  map[lane]bool
 	bufs map[*loop.Buf]bool
@@ -22,16 +23,15 @@ func (u *uses) of(l lane) bool { return u.need[l] }
 func straight(in *loop.Instr) bool { return len(in.Blocks) == 0 && !in.Op.Writes() }
 
 // findUses finds out what the stores of the kernel need. Operands are those that the renderings ask for.
-func (r *renderer) findUses() *uses {
-	u := &uses{def: map[*loop.Value]*loop.Instr{}, run: map[*loop.Value]int{}, need: map[lane]bool{}, far: map[lane]bool{}, bufs: map[*loop.Buf]bool{}, ends: map[*loop.Block]int{}}
+func (r *renderer) findUses() {
+	u := &uses{def: map[*loop.Value]*loop.Instr{}, run: map[*loop.Value]int{}, depth: map[*loop.Value]int{}, need: map[lane]bool{}, far: map[lane]bool{}, bufs: map[*loop.Buf]bool{}, ends: map[*loop.Block]int{}}
 	u.number(r.f.Body)
-	r.dry = true
+	r.uses, r.dry = u, true
 	defer func() { r.dry = false }()
 	for u.changed = true; u.changed; {
 		u.changed = false
 		r.walk(u, r.f.Body)
 	}
-	return u
 }
 
 // number gives every straight line a number.
@@ -48,6 +48,11 @@ func (u *uses) number(b *loop.Block) {
 		for _, v := range in.Results {
 			u.run[v] = u.lines
 			u.def[v] = in
+			for _, a := range in.Args {
+				if u.run[a] == u.lines {
+					u.depth[v] = max(u.depth[v], 1+u.depth[a])
+				}
+			}
 		}
 		if straight(in) {
 			continue
@@ -85,6 +90,7 @@ func (r *renderer) walk(u *uses, b *loop.Block) {
 			return "x"
 		}
 		switch {
+		case u.idle(in):
 		case in.Op == loop.OpFor:
 			r.walkLoop(u, in)
 		case in.Op == loop.OpIf:
@@ -141,4 +147,26 @@ func (r *renderer) walkLoop(u *uses, in *loop.Instr) {
 	carry()
 	r.walk(u, b)
 	carry()
+}
+
+// idle reports whether a loop or conditional does nothing that is needed.
+func (u *uses) idle(in *loop.Instr) bool {
+	if len(in.Blocks) == 0 {
+		return false
+	}
+	for k, v := range in.Results {
+		for l := range v.Type.Lanes {
+			if u.need[lane{v, l}] || in.Op == loop.OpFor && u.need[lane{in.Blocks[0].Params[k+1], l}] {
+				return false
+			}
+		}
+	}
+	for _, b := range in.Blocks {
+		for _, i := range b.Instrs {
+			if i.Op.Writes() || len(i.Blocks) > 0 && !u.idle(i) {
+				return false
+			}
+		}
+	}
+	return true
 }
