@@ -127,8 +127,11 @@ func pow(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
 	if e == tensor.Bool || !d.IsFloat() && d != tensor.I32 && d != tensor.I64 {
 		return nil, errDecline
 	}
+	if !d.IsFloat() && e.IsFloat() { // the power is rounded to an integer, and does not wrap
+		v = k.CastTo(v, tensor.F64)
+	}
 	if p, ok := k.simplePower(op, v); ok {
-		return p, nil
+		return k.CastTo(p, d), nil
 	}
 	switch wide := e.Size() > 2 && e != d; {
 	case !d.IsFloat() && !e.IsFloat():
