@@ -102,9 +102,9 @@ func lowerDet(c *Ctx, op *ir.Op) error {
 				det := k.For(k.Int(0), k.Dim(n), 1, []*loop.Value{one}, func(i *loop.Value, a []*loop.Value) []*loop.Value {
 					from, pivot := s.pivot(base, i)
 					det := k.Mul(k.Select(k.Cmp(loop.NE, from, i), k.Neg(a[0]), a[0]), pivot)
-					none := k.Cmp(loop.EQ, pivot, zero) // the determinant is 0
+					det = k.Select(k.Cmp(loop.EQ, a[0], zero), a[0], det) // without a pivot it is 0, whatever follows
 					k.Range(k.AddInt(i, 1), k.Dim(n), 1, func(r *loop.Value) {
-						f := k.Div(s.load(s.work[0], s.at(base, r, i), 1), k.Select(none, one, pivot))
+						f := k.Div(s.load(s.work[0], s.at(base, r, i), 1), pivot)
 						s.subtract(s.work[0], base, r, i, f, k.AddInt(i, 1))
 					})
 					return []*loop.Value{det}
