@@ -153,7 +153,9 @@ func convert(r *renderer, in *loop.Instr, x []value.Value) value.Value {
 	switch {
 	case isHalf(from.Elem):
 		h := r.bitcast(a, halfType(from.Lanes))
-		return r.add(ir.NewFPExt(h, b))
+		// Behind a fence: a comparison and choice against a constant would be done on half floats, for which llc has no
+		// instructions, and calls fmaxf.
+		return r.call("llvm.arithmetic.fence."+mangle(to), b, r.add(ir.NewFPExt(h, b)))
 	case isHalf(to.Elem):
 		return r.bitcast(r.add(ir.NewFPTrunc(a, halfType(to.Lanes))), b)
 	case from.Elem.IsFloat() && to.Elem.IsFloat():
