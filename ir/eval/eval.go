@@ -65,25 +65,21 @@ func Run(m *ir.Module, in []hostop.Value, opts Options) ([]hostop.Value, error) 
 			return nil, fmt.Errorf("input %q is missing: want %v", inputName(m, i), p.Type)
 		}
 	}
-	r := &runner{opts: opts, uses: map[*ir.Region][][]*ir.Value{}, dims: inputDims(params, vals)}
+	r := &runner{opts: opts, uses: map[*ir.Region][][]*ir.Value{}, dims: map[string]int64{}}
 	return r.region(m.Graph, nil, vals)
 }
 
-// inputDims gives the sizes of the symbols that are dimensions of inputs.
-func inputDims(params []*ir.Value, vals []hostop.Value) map[string]int64 {
-	dims := map[string]int64{}
-	for i, p := range params {
-		t, ok := vals[i].(*tensor.Tensor)
-		if !ok || t == nil || len(t.Shape) != len(p.Type.Shape) {
-			continue
-		}
-		for j, d := range p.Type.Shape {
-			if name := d.SymName(); name != "" {
-				dims[name] = t.Shape[j]
-			}
+// bind learns the sizes of the symbols that are dimensions of a value.
+func (r *runner) bind(v *ir.Value, x hostop.Value) {
+	t, ok := x.(*tensor.Tensor)
+	if !ok || t == nil || len(t.Shape) != len(v.Type.Shape) {
+		return
+	}
+	for i, d := range v.Type.Shape {
+		if name := d.SymName(); name != "" {
+			r.dims[name] = t.Shape[i]
 		}
 	}
-	return dims
 }
 
 func inputName(m *ir.Module, i int) string {
@@ -180,7 +176,7 @@ func (s *scope) get(v *ir.Value) (hostop.Value, bool) {
 type runner struct {
 	opts Options
 	live int64
-	dims map[string]int64 // sizes of the symbols that are dimensions of inputs
+	dims map[string]int64 // sizes of the symbols that are dimensions of values so far
 	// uses lists for each op of a region the values that nothing after it needs.
 	uses map[*ir.Region][][]*ir.Value
 }
@@ -198,6 +194,7 @@ func (r *runner) region(reg *ir.Region, parent *scope, params []hostop.Value) ([
 	}()
 	for i, p := range reg.Params {
 		s.vals[p] = params[i]
+		r.bind(p, params[i])
 		r.live += size(params[i])
 	}
 	dead := r.deadAfter(reg)
@@ -258,6 +255,7 @@ func (r *runner) step(op *ir.Op, s *scope) error {
 			return op.Errorf("%d results, want %d", len(out), len(op.Results))
 		}
 		s.vals[v] = out[i]
+		r.bind(v, out[i])
 		r.live += size(out[i])
 	}
 	if r.opts.MaxBytes > 0 && r.live > r.opts.MaxBytes {
