@@ -143,6 +143,31 @@ func TestExplain(t *testing.T) {
 	topK.inputs[0].t = tensor.Of([]float32{1, float32(math.NaN())}, 2)
 	require.NotEmpty(t, explain(topK, "peer differs: output 0"))
 	require.Empty(t, explain(product(), "peer differs: output 0 is i64[1,1], want i64[0,1]"))
+	sigmoid := &graph{nodes: []*nodeProto{newNode("Sigmoid", []string{"x"}, []string{"y"}, nil)}}
+	require.NotEmpty(t, explain(sigmoid, "-O differs: output 0, f32[2]: 1 elements differ, the first number 0: got 0, want 7.8e-41 within 4.5e-44"))
+	require.Empty(t, explain(sigmoid, "-O differs: output 0, f32[2]: 1 elements differ, the first number 0: got 0, want 7.8e-31 within 4.5e-34"))
+}
+
+// TestNoIteration: whether a loop has made nothing is found by running it; operators in subgraphs count as such of the graph.
+func TestNoIteration(t *testing.T) {
+	looping := func(count int64) *graph {
+		r := &gen{Rand: generate(1).Rand}
+		b := r.sub()
+		i, more, v := b.param(tensor.I64), b.param(tensor.Bool), b.param(tensor.F32, 3)
+		_, next := i, b.add("Neg", v, nil, v)
+		for _, x := range []*input{more, next, next} {
+			b.result(x)
+		}
+		x, n := r.konst(tensor.Of([]float32{1, 2, 3}, 3)), r.konst(tensor.Of([]int64{count}))
+		g := &graph{inputs: []*input{x, n}, outputs: []string{"y", "s"}}
+		g.nodes = append(g.nodes, newNode("Loop", names(n, nil, x), g.outputs, attrs{"body": b.g}))
+		return g
+	}
+	const say = "peer differs: output 0 is f32[0], want f32[0,3]"
+	require.NotEmpty(t, explain(looping(0), say))
+	require.Empty(t, explain(looping(2), say))
+	require.Len(t, all(looping(2).nodes), 2)
+	require.Equal(t, []string{looping(2).inputs[1].name, "", looping(2).inputs[0].name}, reads(looping(2).nodes[0]))
 }
 
 // TestFuzz runs a few graphs; `make fuzz-graphs` runs many, and against ONNX Runtime.

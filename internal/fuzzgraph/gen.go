@@ -75,6 +75,9 @@ func (r *gen) try(s *spec) bool {
 		}
 	}
 	r.g.nodes = next.nodes
+	if (s.op == "Loop" || s.op == "Scan") && vals[results-1].Shape[0] == 0 {
+		vals = vals[:results-1] // of no iterations; what shape it has is not for others to rely on
+	}
 	for i, v := range vals {
 		r.pool = append(r.pool, &input{name: out[i], t: v})
 	}
