@@ -106,7 +106,7 @@ const (
 	OpRem                 // integer remainder with the dividend's sign
 	OpFMA                 // a*b+c in one rounding
 	OpNeg                 // -a; floats flip the sign bit
-	OpAbs                 // |a|; floats clear the sign bit
+	OpAbs                 // |a|, of signed types; floats clear the sign bit
 	OpMin                 // floats: NaN if either is NaN; of -0 and 0 either
 	OpMax                 // likewise
 	OpSqrt                // float

@@ -12,6 +12,7 @@ var malformed = map[string]string{
 	"addition of predicates":     "%90 boolx8 = add %p %p",
 	"remainder of floats":        "%90 f32x8 = rem %x %x",
 	"fma of integers":            "%90 i32x8 = fma %n %n %n",
+	"absolute value of unsigned": "%90 u8 = abs %u",
 	"bits of floats":             "%90 f32x8 = and %x %x",
 	"shift of predicates":        "%90 boolx8 = shl %p %p",
 	"comparison of predicates":   "%90 boolx8 = cmp eq %p %p",
@@ -42,6 +43,7 @@ func TestVerifyRefuses(t *testing.T) {
   %n i32x8 = const 0x0
   %h f16x8 = const 0x0
   %b bf16x8 = const 0x0
+  %u u8 = const 0x0
   %p boolx8 = const 0x1
 `
 	for name, line := range malformed {

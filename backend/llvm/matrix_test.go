@@ -1,0 +1,62 @@
+//go:build linux
+
+package llvm
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nnc-go/nnc/backend"
+	"github.com/nnc-go/nnc/internal/kerneltest"
+	"github.com/nnc-go/nnc/internal/native"
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/abi"
+	"github.com/nnc-go/nnc/target"
+)
+
+// TestMatrix holds every operation in every type, on each level that this machine has, against package loop's
+// evaluator.
+func TestMatrix(t *testing.T) {
+	back, err := New()
+	if err != nil {
+		t.Skip(err)
+	}
+	arch, err := target.ArchByName(runtime.GOARCH)
+	require.NoError(t, err)
+	for _, level := range arch.Levels {
+		t.Run(level.Name, func(t *testing.T) {
+			if !abi.HasFeatures(level.CPUID) {
+				t.Skipf("the processor has not all of %v", level.CPUID)
+			}
+			kerneltest.Run(t, kerneltest.Matrix(level), func(fs []*loop.Func) (map[string]kerneltest.Entry, error) {
+				return compile(t, back, arch, level, fs)
+			})
+		})
+	}
+}
+
+// compile generates and loads kernels.
+func compile(t *testing.T, back *LLVM, arch *target.Arch, level *target.Level, fs []*loop.Func) (map[string]kerneltest.Entry, error) {
+	files, err := back.Generate(context.Background(), &target.Target{OS: "linux", Arch: arch, Levels: arch.Levels}, []backend.Kernels{{Level: level, Funcs: fs}}, backend.Object)
+	if err != nil {
+		return nil, err
+	}
+	var objs [][]byte
+	for _, f := range files {
+		objs = append(objs, f.Data)
+	}
+	code, err := native.Load(objs...)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { code.Close() })
+	entries := map[string]kerneltest.Entry{}
+	for _, f := range fs {
+		entry := code.Symbol(backend.Symbol(f.Name, level.Name))
+		entries[f.Name] = func(args *int64, lo, hi int64) { abi.Call(entry, args, lo, hi) }
+	}
+	return entries, nil
+}
