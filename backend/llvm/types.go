@@ -87,8 +87,12 @@ func vector(t loop.Type, elem func(i int) string) value.Value {
 
 func elemText(d tensor.DType, bits uint64) string {
 	switch d {
-	case tensor.F32: // LLVM writes floats as the doubles that they equal
-		return fmt.Sprintf("0x%016X", math.Float64bits(float64(math.Float32frombits(uint32(bits)))))
+	case tensor.F32: // LLVM writes floats as the doubles that they equal; NaNs keep their bits
+		f := math.Float32frombits(uint32(bits))
+		if f != f {
+			return fmt.Sprintf("0x%016X", bits>>31<<63|0x7ff<<52|bits&(1<<23-1)<<29)
+		}
+		return fmt.Sprintf("0x%016X", math.Float64bits(float64(f)))
 	case tensor.F64:
 		return fmt.Sprintf("0x%016X", bits)
 	case tensor.Bool:

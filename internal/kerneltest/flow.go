@@ -256,7 +256,8 @@ func flows(level *target.Level, r *rand.Rand) []*Kernel {
 		ks = append(ks, choices(level, d, r))
 	}
 	for _, d := range []tensor.DType{tensor.F32, tensor.F64, tensor.I64, tensor.U8, tensor.Bool} {
-		for _, lanes := range []int{1, level.VecBytes / d.Size(), min(loop.MaxLanes, 2*level.VecBytes/d.Size())} {
+		full := level.VecBytes / d.Size()
+		for _, lanes := range slices.Compact([]int{1, full, min(loop.MaxLanes, 2*full)}) {
 			ks = append(ks, pressed(level, d, lanes, 20, r), pressed(level, d, lanes, 40, r))
 		}
 	}

@@ -128,7 +128,7 @@ var shapes = map[Op]struct {
 }{
 	OpConst: {0, nil}, OpIota: {0, func(in *Instr) bool { return integers(in.Results[0].Type.Elem) && in.Results[0].Type.Lanes > 1 }},
 	OpAdd: {2, same(numbers)}, OpSub: {2, same(numbers)}, OpMul: {2, same(numbers)}, OpDiv: {2, same(numbers)}, OpRem: {2, same(integers)},
-	OpMin: {2, same(numbers)}, OpMax: {2, same(numbers)}, OpFMA: {3, same(floats)}, OpNeg: {1, same(numbers)}, OpAbs: {1, same(numbers)},
+	OpMin: {2, same(numbers)}, OpMax: {2, same(numbers)}, OpFMA: {3, same(floats)}, OpNeg: {1, same(numbers)}, OpAbs: {1, same(signed)},
 	OpSqrt: {1, same(floats)}, OpFloor: {1, same(floats)}, OpCeil: {1, same(floats)}, OpTrunc: {1, same(floats)}, OpRound: {1, same(floats)},
 	OpAnd: {2, same(bitwise)}, OpOr: {2, same(bitwise)}, OpXor: {2, same(bitwise)}, OpNot: {1, same(bitwise)},
 	OpShl: {2, same(integers)}, OpShr: {2, same(integers)},
@@ -165,14 +165,14 @@ var shapes = map[Op]struct {
 	OpReduceAdd: {1, reduces}, OpReduceMul: {1, reduces}, OpReduceMin: {1, reduces}, OpReduceMax: {1, reduces},
 	OpLoad: {1, func(in *Instr) bool { return in.Args[0].Type == Index && in.Results[0].Type.Elem == in.Buf.Elem }},
 	OpLoadMask: {2, func(in *Instr) bool {
-		return in.Args[0].Type == Index && in.Results[0].Type.Elem == in.Buf.Elem && in.Args[1].Type == Vec(tensor.Bool, in.Results[0].Type.Lanes)
+		return in.Args[1].Type.Lanes > 1 && in.Args[0].Type == Index && in.Results[0].Type.Elem == in.Buf.Elem && in.Args[1].Type == Vec(tensor.Bool, in.Results[0].Type.Lanes)
 	}},
 	OpGather: {1, func(in *Instr) bool {
 		return in.Args[0].Type == Vec(tensor.I64, in.Results[0].Type.Lanes) && in.Results[0].Type.Elem == in.Buf.Elem
 	}},
 	OpStore: {2, func(in *Instr) bool { return in.Args[0].Type == Index && in.Args[1].Type.Elem == in.Buf.Elem }},
 	OpStoreMask: {3, func(in *Instr) bool {
-		return in.Args[0].Type == Index && in.Args[1].Type.Elem == in.Buf.Elem && in.Args[2].Type == Vec(tensor.Bool, in.Args[1].Type.Lanes)
+		return in.Args[2].Type.Lanes > 1 && in.Args[0].Type == Index && in.Args[1].Type.Elem == in.Buf.Elem && in.Args[2].Type == Vec(tensor.Bool, in.Args[1].Type.Lanes)
 	}},
 	OpDot4: {3, func(in *Instr) bool {
 		n := in.Results[0].Type.Lanes
@@ -184,6 +184,7 @@ var shapes = map[Op]struct {
 func floats(d tensor.DType) bool   { return d == tensor.F32 || d == tensor.F64 }
 func integers(d tensor.DType) bool { return d.IsInt() && d.Bits() >= 8 }
 func numbers(d tensor.DType) bool  { return floats(d) || integers(d) }
+func signed(d tensor.DType) bool   { return floats(d) || integers(d) && d.Class() == tensor.ClassInt }
 func bitwise(d tensor.DType) bool  { return integers(d) || d == tensor.Bool }
 
 // same wants one type for all, with elements that are of the operation.

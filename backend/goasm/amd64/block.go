@@ -189,7 +189,13 @@ func (s *sel) forLoop(in *loop.Instr) {
 	s.f.Place(top).Comment = loop.Heading(in, s.constant)
 	s.block(body)
 	s.yield(body.Params[1:], body.Yield)
-	s.f.Emit("ADDQ", mach.Imm(int64(in.Imm)), mach.RW(iv, 0))
+	step := mach.Imm(int64(in.Imm))
+	if step.Imm != int64(int32(step.Imm)) {
+		r := s.newReg(loop.Index)
+		s.setInt(r, step.Imm)
+		step = mach.R(r, 0)
+	}
+	s.f.Emit("ADDQ", step, mach.RW(iv, 0))
 	s.compare(loop.Index, mach.R(iv, 0), s.limit(hi))
 	s.branch("JLT", top)
 	s.f.Depth--

@@ -46,9 +46,11 @@ func selectFunc(f *loop.Func, level *target.Level, symbol string, pool *mach.Poo
 	s = &sel{f: mach.NewFunc(symbol), level: level, wide: level.Masks, pool: pool, regs: map[*loop.Value]mach.Reg{}, width: map[*loop.Value]int{},
 		def: map[*loop.Value]*loop.Instr{}, uses: map[*loop.Value]int{}, fused: map[*loop.Value]bool{}, bases: map[*loop.Buf]mach.Arg{}, consts: map[constKey]mach.Reg{}, byteConsts: map[string]mach.Reg{}}
 	defer func() {
-		if e, ok := recover().(selError); ok {
-			err = e.error
-		} else if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case selError:
+			err = r.error
+		default:
 			panic(r)
 		}
 	}()

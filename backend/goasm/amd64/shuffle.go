@@ -2,6 +2,7 @@ package amd64
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/nnc-go/nnc/backend/goasm/mach"
 	"github.com/nnc-go/nnc/ir/loop"
@@ -71,11 +72,12 @@ func (s *sel) extractBool(in *loop.Instr, i int) {
 func shuffleRule(s *sel, in *loop.Instr) {
 	a, b := in.Args[0], in.Args[1]
 	if len(in.Lanes) == 1 {
-		if in.Lanes[0] >= a.Type.Lanes {
-			a, in.Lanes[0] = b, in.Lanes[0]-a.Type.Lanes
+		lane := in.Lanes[0]
+		if lane >= a.Type.Lanes {
+			a, lane = b, lane-a.Type.Lanes
 		}
 		c := *in
-		c.Args, c.Imm = []*loop.Value{a}, uint64(in.Lanes[0])
+		c.Args, c.Imm = []*loop.Value{a}, uint64(lane)
 		extractRule(s, &c)
 		return
 	}
@@ -137,7 +139,15 @@ func run(lanes []int) (from int, ok bool) {
 func (s *sel) pick(a, b mach.Reg, n, size int, lanes []int) mach.Reg {
 	bytes := n * size
 	out := len(lanes) * size
-	if from, ok := run(lanes); ok {
+	from, ok := run(lanes)
+	if a == b && !(ok && len(lanes) == 2*n) { // the lanes of the second are those of the first
+		lanes = slices.Clone(lanes)
+		for i := range lanes {
+			lanes[i] %= n
+		}
+		from, ok = run(lanes)
+	}
+	if ok {
 		switch {
 		case from == 0 && len(lanes) <= n:
 			return a

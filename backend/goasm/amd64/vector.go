@@ -322,18 +322,24 @@ func (s *sel) bytesConst(b []byte) mach.Reg {
 // dot4Rule multiplies even and odd bytes apart, as 16-bit numbers, so that nothing saturates.
 func dot4Rule(s *sel, in *loop.Instr) {
 	t := in.Results[0].Type
-	view := s.view(t)
 	u, b := s.r(in.Args[1]), s.r(in.Args[2])
 	size := 4 * t.Lanes
+	view := viewOf(size)
 	low := s.vecConst(loop.Vec(tensor.U16, size/2), 0xff)
-	op := func(name string, args ...mach.Arg) mach.Reg {
+	op := func(name string, args ...mach.Arg) mach.Arg {
 		r := s.f.New(mach.Vec, size)
 		s.f.Emit(name, append(args, mach.W(r, view))...)
-		return r
+		return mach.R(r, view)
 	}
-	r := func(x mach.Reg) mach.Arg { return mach.R(x, view) }
-	ue, uo := op(s.logic("AND"), r(low), u), op("VPSRLW", mach.Imm(8), u)
-	be, bo := op("VPSRAW", mach.Imm(8), r(op("VPSLLW", mach.Imm(8), b))), op("VPSRAW", mach.Imm(8), b)
-	sum := op("VPADDD", r(op("VPMADDWD", r(be), r(ue))), r(op("VPMADDWD", r(bo), r(uo))))
-	s.f.Emit("VPADDD", r(sum), s.r(in.Args[0]), mach.W(s.result(in), view))
+	ue, uo := op(s.logic("AND"), mach.R(low, view), u), op("VPSRLW", mach.Imm(8), u)
+	be, bo := op("VPSRAW", mach.Imm(8), op("VPSLLW", mach.Imm(8), b)), op("VPSRAW", mach.Imm(8), b)
+	sum := op("VPADDD", op("VPMADDWD", be, ue), op("VPMADDWD", bo, uo))
+	if t.Lanes == 1 { // the accumulator is in a general register
+		r := s.newReg(t)
+		s.f.Emit("VMOVD", sum, mach.W(r, 0))
+		s.f.Emit("ADDQ", s.r(in.Args[0]), mach.RW(r, 0))
+		s.regs[in.Results[0]] = r
+		return
+	}
+	s.f.Emit("VPADDD", sum, s.r(in.Args[0]), mach.W(s.result(in), view))
 }

@@ -1,0 +1,66 @@
+//go:build linux
+
+package goasm
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nnc-go/nnc/backend"
+	"github.com/nnc-go/nnc/internal/kerneltest"
+	"github.com/nnc-go/nnc/internal/native"
+	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/abi"
+	"github.com/nnc-go/nnc/target"
+)
+
+// eachLevel runs a test on the levels that there is code for and that this machine has.
+func eachLevel(t *testing.T, test func(t *testing.T, level *target.Level, generate func(fs []*loop.Func) (map[string]kerneltest.Entry, error))) {
+	arch, err := target.ArchByName(runtime.GOARCH)
+	require.NoError(t, err)
+	for _, level := range arch.Levels {
+		if !levels[level.Name] {
+			continue
+		}
+		t.Run(level.Name, func(t *testing.T) {
+			if !abi.HasFeatures(level.CPUID) {
+				t.Skipf("the processor has not all of %v", level.CPUID)
+			}
+			test(t, level, func(fs []*loop.Func) (map[string]kerneltest.Entry, error) { return compile(t, arch, level, fs) })
+		})
+	}
+}
+
+// TestMatrix holds every operation in every type against package loop's evaluator.
+func TestMatrix(t *testing.T) {
+	eachLevel(t, func(t *testing.T, level *target.Level, generate func(fs []*loop.Func) (map[string]kerneltest.Entry, error)) {
+		kerneltest.Run(t, kerneltest.Matrix(level), generate)
+	})
+}
+
+// compile generates and loads kernels.
+func compile(t *testing.T, arch *target.Arch, level *target.Level, fs []*loop.Func) (map[string]kerneltest.Entry, error) {
+	ctx := context.Background()
+	files, err := GoAsm{}.Generate(ctx, &target.Target{OS: "linux", Arch: arch}, []backend.Kernels{{Level: level, Funcs: fs}}, backend.GoAssembly)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, name := range files[0].Funcs {
+		names = append(names, name)
+	}
+	code, err := native.LoadGoAsm(ctx, map[string][]byte{"kernels_" + arch.Name + ".s": files[0].Data}, names)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { code.Close() })
+	entries := map[string]kerneltest.Entry{}
+	for _, f := range fs {
+		entry := code.Symbol(files[0].Funcs[backend.Symbol(f.Name, level.Name)])
+		entries[f.Name] = func(args *int64, lo, hi int64) { abi.CallGo(entry, args, lo, hi) }
+	}
+	return entries, nil
+}
