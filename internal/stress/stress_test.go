@@ -42,7 +42,7 @@ var models = []struct {
 	{shared + "cifar_resnet20", 2, true, "kernels long enough for all workers"},
 	{shared + "own_mnist_lstm_op13", 8, true, "recurrence"},
 	{shared + "gtcrn_simple", 1, true, "hundreds of short steps"},
-	{shared + "silero_vad", 1, false, "sizes and branches that depend on data"},
+	{shared + "stories260k_llama_kv", 1, false, "inputs that grow from call to call"},
 }
 
 const shared = "../../../shared/models/"
