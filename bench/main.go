@@ -74,12 +74,9 @@ func all(tmp string) (failed bool, err error) {
 
 // row is what is reported of a model: what nnc's program does, and the others.
 type row struct {
-	Model       string   `json:"model"`
-	BuildS      float64  `json:"build_s"`
-	BuildRSS    int64    `json:"build_rss_bytes"`
-	LessWeights int64    `json:"exe_less_weights_bytes"`
-	NNC         figures  `json:"nnc"`
-	Others      []*other `json:"others"`
+	Model  string   `json:"model"`
+	NNC    figures  `json:"nnc"`
+	Others []*other `json:"others"`
 }
 
 // figures are of one contender.
@@ -87,6 +84,22 @@ type figures struct {
 	StartMS float64            `json:"start_to_output_ms"`
 	RSS     int64              `json:"rss_bytes"`
 	P50     map[string]float64 `json:"p50_ms"`
+	built
+}
+
+// built is what the building of nnc's program took.
+type built struct {
+	BuildS      float64 `json:"build_s,omitempty"`
+	BuildRSS    int64   `json:"build_rss_bytes,omitempty"`
+	LessWeights int64   `json:"exe_less_weights_bytes,omitempty"`
+}
+
+func (f *figures) String() string {
+	s := fmt.Sprintf("start to output %.1f ms; RSS %d MB", f.StartMS, f.RSS>>20)
+	if f.BuildS > 0 {
+		s = fmt.Sprintf("build %.1f s, %d MB; executable less weights %.2f MB; ", f.BuildS, f.BuildRSS>>20, float64(f.LessWeights)/(1<<20)) + s
+	}
+	return s
 }
 
 // other is a contender beside nnc.
@@ -103,14 +116,13 @@ func (r *row) print() {
 		json.NewEncoder(os.Stdout).Encode(r)
 		return
 	}
-	fmt.Printf("%s: nnc -backend=%s: build %.1f s, %d MB; executable less weights %.2f MB; start to output %.1f ms; RSS %d MB\n",
-		r.Model, *backend, r.BuildS, r.BuildRSS>>20, float64(r.LessWeights)/(1<<20), r.NNC.StartMS, r.NNC.RSS>>20)
+	fmt.Printf("%s: nnc -backend=%s: %s\n", r.Model, *backend, &r.NNC)
 	for _, o := range r.Others {
 		if o.Error != "" {
 			fmt.Printf("  %s: %s\n", o.Name, o.Error)
 			continue
 		}
-		fmt.Printf("  %s: start to output %.1f ms; RSS %d MB; worst difference / largest output %.1e\n", o.Name, o.StartMS, o.RSS>>20, o.WorstRelDiff)
+		fmt.Printf("  %s: %s; worst difference / largest output %.1e\n", o.Name, &o.figures, o.WorstRelDiff)
 		for _, t := range strings.Split(*threads, ",") {
 			fmt.Printf("    %s threads: p50 nnc %.4g ms, %s %.4g ms, %s/nnc %.3g\n", t, r.NNC.P50[t], o.Name, o.P50[t], o.Name, o.Ratio[t])
 		}

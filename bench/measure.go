@@ -36,7 +36,11 @@ func measure(model, tmp string, cs []*contender) (*row, error) {
 	defer os.RemoveAll(dir)
 	r := &row{Model: filepath.Base(strings.TrimSuffix(strings.TrimSuffix(model, "/model.onnx"), ".onnx"))}
 	first := &ready{contender: cs[0], model: model}
-	if err := r.build(first, dir); err != nil {
+	info, err := first.build(dir, &r.NNC.built)
+	if err != nil {
+		return nil, err
+	}
+	if first.in, err = makeInputs(model, dir, info.Inputs); err != nil {
 		return nil, err
 	}
 	if err := first.outputs(filepath.Join(dir, "nnc-out")); err != nil {
@@ -47,7 +51,7 @@ func measure(model, tmp string, cs []*contender) (*row, error) {
 		o := &other{Name: c.name}
 		r.Others = append(r.Others, o)
 		x := &ready{contender: c, model: model, in: first.in}
-		if o.WorstRelDiff, err = x.prepare(dir); err != nil {
+		if o.WorstRelDiff, err = x.prepare(dir, &o.built); err != nil {
 			o.Error = strings.TrimSpace(err.Error())
 			continue
 		}
@@ -56,42 +60,38 @@ func measure(model, tmp string, cs []*contender) (*row, error) {
 	return r, r.time(all, entries)
 }
 
-// build builds nnc's program and makes the inputs.
-func (r *row) build(x *ready, dir string) error {
-	_, wall, rss, err := x.build(dir)
+// about is what nnc's program says of its model.
+type about struct {
+	Inputs  []ioInfo `json:"inputs"`
+	Weights int64    `json:"weights_bytes"`
+}
+
+// build builds nnc's program.
+func (x *ready) build(dir string, b *built) (info about, err error) {
+	x.exe = filepath.Join(dir, x.name)
+	_, wall, rss, err := run(*nnc, "build", x.model, "-backend="+x.backend, "-o", x.exe)
 	if err != nil {
-		return err
+		return info, err
 	}
-	r.BuildS, r.BuildRSS = wall.Seconds(), rss
-	b, _, _, err := run(x.exe, "info", "-json")
+	text, _, _, err := run(x.exe, "info", "-json")
 	if err != nil {
-		return err
+		return info, err
 	}
-	var info struct {
-		Inputs  []ioInfo `json:"inputs"`
-		Weights int64    `json:"weights_bytes"`
-	}
-	if err := json.Unmarshal(b, &info); err != nil {
-		return fmt.Errorf("info -json: %w", err)
+	if err := json.Unmarshal(text, &info); err != nil {
+		return info, fmt.Errorf("info -json: %w", err)
 	}
 	st, err := os.Stat(x.exe)
 	if err != nil {
-		return err
+		return info, err
 	}
-	r.LessWeights = st.Size() - info.Weights
-	x.in, err = makeInputs(x.model, dir, info.Inputs)
-	return err
-}
-
-func (x *ready) build(dir string) ([]byte, time.Duration, int64, error) {
-	x.exe = filepath.Join(dir, x.name)
-	return run(*nnc, "build", x.model, "-backend="+x.backend, "-o", x.exe)
+	*b = built{wall.Seconds(), rss, st.Size() - info.Weights}
+	return info, nil
 }
 
 // prepare makes a contender ready and compares its outputs with nnc's.
-func (x *ready) prepare(dir string) (float64, error) {
+func (x *ready) prepare(dir string, b *built) (float64, error) {
 	if x.program == "" {
-		if _, _, _, err := x.build(dir); err != nil {
+		if _, err := x.build(dir, b); err != nil {
 			return 0, err
 		}
 	}
