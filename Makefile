@@ -37,9 +37,9 @@ bench:
 
 # The runtime under load: 64 goroutines with 1000 runs each on one model, with and without the race detector, beside
 # the collector, a profile at 1 kHz, traces and changes of GOMAXPROCS.
-BACKEND ?= auto
+BACKEND ?=
 stress:
-	$(GO) test ./internal/stress -full -backend=$(BACKEND) -v -timeout 2h
+	$(GO) test ./internal/stress -full -backend=$(BACKEND) -v -timeout 4h
 
 # Random graphs through the evaluator, code compiled with and without optimising, and ONNX Runtime, whose library
 # (npm pack onnxruntime-node) is ORT; without it, nnc is held against itself alone.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,18 +27,21 @@ import (
 
 var (
 	full    = flag.Bool("full", false, "64 goroutines with 1000 runs each, on real models too")
-	back    = flag.String("backend", "auto", "the backend to compile with")
+	back    = flag.String("backend", "", "the backend to compile with; by default each that works here")
 	callers = flag.Int("callers", 64, "with -full: goroutines")
 	runs    = flag.Int("runs", 1000, "with -full: runs of each")
 )
 
-// models differ in what they ask of the runtime. The first is always tried.
-var models = []struct {
+// model is a model to try.
+type model struct {
 	dir    string
 	batch  int  // that gives the workers something to do
 	steady bool // runs do not allocate
 	why    string
-}{
+}
+
+// models differ in what they ask of the runtime. The first is always tried.
+var models = []model{
 	{"../../examples/digits_cnn", 40, true, "runs so short that calls and frames weigh most"},
 	{shared + "cifar_resnet20", 2, true, "kernels long enough for all workers"},
 	{shared + "own_mnist_lstm_op13", 8, true, "recurrence"},
@@ -47,38 +51,45 @@ var models = []struct {
 
 const shared = "../../../shared/models/"
 
-// modes are the ways to build the test. The environment makes the collector check its marks, and
-// overwrite what it frees.
-var modes = []struct {
+// mode is a way to build the test.
+type mode struct {
 	name string
 	args []string
-	env  []string
-}{
-	{"plain", nil, []string{"CGO_ENABLED=0"}},
-	{"race", []string{"-race"}, []string{"CGO_ENABLED=1"}},
+	cgo  string
+	slow bool   // so few runs do
+	only string // backend
+}
+
+var modes = []mode{
+	{"plain", nil, "CGO_ENABLED=0", false, ""},
+	{"race", []string{"-race"}, "CGO_ENABLED=1", false, ""},
+	// Kernels in Go, whose every access to memory the race detector sees.
+	{"portable-race", []string{"-race", "-tags=purego"}, "CGO_ENABLED=1", true, "goasm"},
 }
 
 func TestLoad(t *testing.T) {
-	if _, err := driver.OpenBackend(*back); err != nil {
-		t.Skip(err)
-	}
-	for i, m := range models {
-		if i > 0 && !*full {
-			break
+	for _, backend := range []string{"llvm", "goasm"} {
+		if *back != "" && *back != backend {
+			continue
 		}
-		t.Run(filepath.Base(m.dir), func(t *testing.T) {
-			if _, err := os.Stat(m.dir); err != nil {
+		t.Run(backend, func(t *testing.T) {
+			if _, err := driver.OpenBackend(backend); err != nil {
 				t.Skip(err)
 			}
-			dir := generate(t, m.dir)
-			for _, mode := range modes {
-				t.Run(mode.name, func(t *testing.T) {
-					if mode.name == "race" {
-						needGCC(t)
+			for i, m := range models {
+				if i > 0 && !*full {
+					break
+				}
+				t.Run(filepath.Base(m.dir), func(t *testing.T) {
+					if _, err := os.Stat(m.dir); err != nil {
+						t.Skip(err)
 					}
-					// With the race detector, a sync.Pool forgets at random.
-					steady := m.steady && mode.name == "plain"
-					load(t, dir, mode.args, mode.env, fmt.Sprint("-batch=", m.batch), fmt.Sprint("-steady=", steady))
+					dir := generate(t, m.dir, backend)
+					for _, mode := range modes {
+						if mode.only == "" || mode.only == backend {
+							t.Run(mode.name, func(t *testing.T) { load(t, dir, m, mode) })
+						}
+					}
 				})
 			}
 		})
@@ -99,9 +110,9 @@ func TestWorkers(t *testing.T) {
 }
 
 // generate makes the Go package of a model, with load_test.go in it.
-func generate(t *testing.T, model string) string {
+func generate(t *testing.T, model, backend string) string {
 	dir := filepath.Join(t.TempDir(), "model")
-	p, err := driver.Build(context.Background(), filepath.Join(model, "model.onnx"), driver.Options{Backend: *back}, driver.EmitOptions{Kind: "go", Out: dir})
+	p, err := driver.Build(context.Background(), filepath.Join(model, "model.onnx"), driver.Options{Backend: backend}, driver.EmitOptions{Kind: "go", Out: dir})
 	require.NoError(t, err)
 	require.NoError(t, p.Compiled.Close())
 	test, err := os.ReadFile("testdata/load_test.go")
@@ -113,16 +124,28 @@ func generate(t *testing.T, model string) string {
 	return dir
 }
 
-// load runs the tests of the package in dir.
-func load(t *testing.T, dir string, args, env []string, flags ...string) {
-	args = append([]string{"test", "-count=1", "-timeout=2h"}, args...)
-	args = append(append(args, "-run=^(TestLoad|TestCloseUnderLoad|TestSteady|TestDropped)$", "-v", "."), flags...)
-	if *full {
-		args = append(args, fmt.Sprint("-callers=", *callers), fmt.Sprint("-runs=", *runs))
+// load runs the tests of the package in dir, which is of model m.
+func load(t *testing.T, dir string, m model, mode mode) {
+	race := slices.Contains(mode.args, "-race")
+	if race {
+		needGCC(t)
 	}
+	args := append([]string{"test", "-count=1", "-timeout=2h"}, mode.args...)
+	args = append(args, "-run=^(TestLoad|TestCloseUnderLoad|TestSteady|TestDropped)$", "-v", ".")
+	// With the race detector, a sync.Pool forgets at random.
+	args = append(args, fmt.Sprint("-steady=", m.steady && !race))
+	switch {
+	case mode.slow:
+		args = append(args, "-callers=8", "-runs=5", "-batch=2")
+	case *full:
+		args = append(args, fmt.Sprint("-callers=", *callers), fmt.Sprint("-runs=", *runs), fmt.Sprint("-batch=", m.batch))
+	default:
+		args = append(args, fmt.Sprint("-batch=", m.batch))
+	}
+	// The collector is to check its marks, and to overwrite what it frees.
 	c := exec.Command("go", args...)
 	c.Dir = dir
-	c.Env = append(append(os.Environ(), "GODEBUG=gccheckmark=1,clobberfree=1"), env...)
+	c.Env = append(os.Environ(), "GODEBUG=gccheckmark=1,clobberfree=1", mode.cgo)
 	out, err := c.CombinedOutput()
 	require.NoError(t, err, "%s: %s", c, out)
 	for _, line := range strings.Split(string(out), "\n") {
