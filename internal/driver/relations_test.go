@@ -31,7 +31,7 @@ func TestRelations(t *testing.T) {
 	} {
 		m, err := ir.Parse("module \"m\"\n" + c.graph)
 		require.NoError(t, err)
-		p, err := CompileModule(context.Background(), m, Options{CPU: "sse", Target: "amd64"})
+		p, err := CompileModule(context.Background(), m, Options{CPU: "sse", Target: "amd64", Backend: "llvm"})
 		require.NoError(t, err, c.graph)
 		defer p.Close()
 		l, err := p.LoadEvaluated(exec.Options{Threads: 1})
