@@ -65,6 +65,9 @@ var cases = map[string]struct {
 		return b.Broadcast(b.Reduce(loop.OpReduceMax, x), x.Type.Lanes)
 	}},
 	"shuffle": {tensor.F32, tensor.F32, func(b *loop.Builder, x, y *loop.Value) *loop.Value {
+		if x.Type.Lanes == 1 {
+			return y // kernels shuffle vectors only
+		}
 		lanes := make([]int, x.Type.Lanes)
 		for i := range lanes {
 			lanes[i] = (5*i + 3) % (2 * x.Type.Lanes)
