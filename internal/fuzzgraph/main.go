@@ -148,11 +148,12 @@ func (r *report) add(m *member, out string) error {
 	switch {
 	case m.complaint == nil:
 		return nil
-	case m.complaint.text == "":
-		r.counts["peer: not the same twice"]++
-		return nil
 	case m.known != "":
 		r.counts["known: "+m.known]++
+		return nil
+	case m.gone:
+		r.counts["gone when run again: "+m.complaint.kind]++
+		fmt.Printf("seed %d, gone when run again: %s\n", m.seed, m.complaint)
 		return nil
 	}
 	r.failed++
