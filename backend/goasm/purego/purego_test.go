@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -27,14 +28,16 @@ const (
 )
 
 // compile makes a program of kernels in a folder of the test, for a system and architecture, and checks it by vet.
-func compile(t *testing.T, fs []*loop.Func, program string, env ...string) string {
+func compile(t *testing.T, fs []*loop.Func, env ...string) string {
 	dir := t.TempDir()
 	src, err := render("main", "", fs)
 	require.NoError(t, err)
 	pretty, err := format.Source(src)
 	require.NoError(t, err)
 	require.Equal(t, string(pretty), string(src), "not as gofmt has it")
-	for name, data := range map[string][]byte{"go.mod": []byte("module kernels\n\ngo 1.24\n"), "kernels_purego.go": src, "main.go": []byte(program)} {
+	program, err := os.ReadFile("testdata/run.go.txt")
+	require.NoError(t, err)
+	for name, data := range map[string][]byte{"go.mod": []byte("module kernels\n\ngo 1.24\n"), "kernels_purego.go": src, "main.go": program} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
 	}
 	exe := filepath.Join(dir, "kernels")
@@ -140,7 +143,34 @@ func (c *call) encode(b *bytes.Buffer, kernel int) {
 
 // TestKernels holds every operation, on every element type, as scalars and as vectors, and kernels that are
 // hard to write, against package loop's evaluator, bit for bit (NaNs are all the same).
-func TestKernels(t *testing.T) {
+func TestKernels(t *testing.T) { hold(t, nil) }
+
+// TestElsewhere is TestKernels where Go fuses products and sums (arm64, riscv64) and where words have 32 bits (386), as
+// far as there is an emulator.
+func TestElsewhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles for three architectures")
+	}
+	for _, p := range []struct{ arch, emulator string }{{"386", ""}, {"arm64", "qemu-aarch64"}, {"riscv64", "qemu-riscv64"}} {
+		t.Run(p.arch, func(t *testing.T) {
+			var emulator []string
+			if p.emulator == "" && (runtime.GOOS != "linux" || runtime.GOARCH != "amd64") {
+				t.Skip("runs on linux/amd64 alone")
+			}
+			if p.emulator != "" {
+				path, err := exec.LookPath(p.emulator)
+				if err != nil {
+					t.Skip(err)
+				}
+				emulator = []string{path}
+			}
+			hold(t, emulator, "GOOS=linux", "GOARCH="+p.arch)
+		})
+	}
+}
+
+// hold runs all kernels, by an emulator where there is one.
+func hold(t *testing.T, emulator []string, env ...string) {
 	fs := kernels(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	var in bytes.Buffer
@@ -149,9 +179,8 @@ func TestKernels(t *testing.T) {
 		calls[i] = newCall(r, f)
 		calls[i].encode(&in, i)
 	}
-	program, err := os.ReadFile("testdata/run.go.txt")
-	require.NoError(t, err)
-	cmd := exec.Command(compile(t, fs, string(program)))
+	args := append(emulator, compile(t, fs, env...))
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stderr = &in, os.Stderr
 	out, err := cmd.Output()
 	require.NoError(t, err)
@@ -204,16 +233,5 @@ func TestRefuses(t *testing.T) {
 		require.NoError(t, err)
 		_, err = Render("main", "", fs)
 		require.ErrorContains(t, err, want)
-	}
-}
-
-// TestPlatforms compiles the kernels where Go fuses products and sums (riscv64), has words of 32 bits (386), and
-// has no machine (wasm).
-func TestPlatforms(t *testing.T) {
-	if testing.Short() {
-		t.Skip("compiles for three platforms")
-	}
-	for _, p := range [][2]string{{"linux", "riscv64"}, {"linux", "386"}, {"js", "wasm"}} {
-		compile(t, kernels(t), "package main\n\nfunc main() { _ = pureKernels }\n", "GOOS="+p[0], "GOARCH="+p[1])
 	}
 }
