@@ -11,6 +11,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/tools/go/analysis"
+	"golang.org/x/tools/go/analysis/checker"
+	"golang.org/x/tools/go/analysis/passes/asmdecl"
+	"golang.org/x/tools/go/packages"
 
 	"github.com/nnc-go/nnc/backend/llvm"
 	"github.com/nnc-go/nnc/internal/testcase"
@@ -73,6 +77,18 @@ func needLLVM(t *testing.T) {
 	t.Helper()
 	if _, err := llvm.New(); err != nil {
 		t.Skip(err)
+	}
+}
+
+// eachBackend runs a test with every backend.
+func eachBackend(t *testing.T, f func(t *testing.T, backend string)) {
+	for _, b := range []string{"llvm", "goasm"} {
+		t.Run(b, func(t *testing.T) {
+			if b == "llvm" {
+				needLLVM(t)
+			}
+			f(t, "-backend="+b)
+		})
 	}
 }
 
@@ -156,39 +172,89 @@ func TestRunCached(t *testing.T) {
 }
 
 func TestARM64(t *testing.T) {
-	needLLVM(t)
 	needTool(t, "qemu-aarch64", qemuHint)
-	out := filepath.Join(t.TempDir(), "out")
-	nnc(t, 0, "run", cnnNNC, "-target=arm64", "-input", cnnSet+"/input_0.pb", "-output-dir", out, "-output-format", "pb")
-	sameAsSet(t, out)
+	eachBackend(t, func(t *testing.T, backend string) {
+		out := filepath.Join(t.TempDir(), "out")
+		nnc(t, 0, "run", cnnNNC, backend, "-target=arm64", "-input", cnnSet+"/input_0.pb", "-output-dir", out, "-output-format", "pb")
+		sameAsSet(t, out)
+	})
 }
 
 func TestGo(t *testing.T) {
-	needLLVM(t)
-	dir := filepath.Join(t.TempDir(), "digits")
-	out := nnc(t, 0, "build", cnnNNC, "-emit=go", "-o", dir)
-	assert.NotContains(t, out, "no golden test")
-	must(t, dir, nil, "go", "vet", "./...")
-	assert.Contains(t, must(t, dir, nil, "go", "test", "-v", "."), "PASS: TestGolden")
-	for _, platform := range []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64"} {
-		system, arch, _ := strings.Cut(platform, "/")
-		// A test binary is linked, which go build of a package is not.
-		must(t, dir, []string{"CGO_ENABLED=0", "GOOS=" + system, "GOARCH=" + arch}, "go", "test", "-c", "-o", os.DevNull, ".")
+	eachBackend(t, func(t *testing.T, backend string) {
+		dir := filepath.Join(t.TempDir(), "digits")
+		out := nnc(t, 0, "build", cnnNNC, backend, "-emit=go", "-o", dir)
+		assert.NotContains(t, out, "no golden test")
+		must(t, dir, nil, "go", "vet", "./...")
+		assert.Contains(t, must(t, dir, nil, "go", "test", "-v", "."), "PASS: TestGolden")
+		platforms := []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64"}
+		if backend == "-backend=goasm" {
+			goAssembly(t, dir)
+			platforms = append(platforms, "windows/arm64", "linux/riscv64", "js/wasm", "wasip1/wasm")
+		}
+		for _, platform := range platforms {
+			system, arch, _ := strings.Cut(platform, "/")
+			// A test binary is linked, which go build of a package is not.
+			must(t, dir, []string{"CGO_ENABLED=0", "GOOS=" + system, "GOARCH=" + arch}, "go", "test", "-c", "-o", os.DevNull, ".")
+		}
+		if testing.Short() {
+			return
+		}
+		needTool(t, "gcc", "apt-get install -y gcc")
+		must(t, dir, []string{"CGO_ENABLED=1"}, "go", "test", "-race", ".")
+	})
+}
+
+// goAssembly checks what is special about a package of Go assembly: that it is in order, that there is no object
+// file, and that plain Go stands in for it.
+func goAssembly(t *testing.T, dir string) {
+	for _, arch := range []string{"amd64", "arm64"} {
+		asmdeclClean(t, dir, arch)
 	}
-	if testing.Short() {
-		return
+	objects, err := filepath.Glob(filepath.Join(dir, "*.syso"))
+	require.NoError(t, err)
+	assert.Empty(t, objects)
+	assert.Contains(t, must(t, dir, nil, "go", "test", "-v", "-tags=purego", "."), "PASS: TestGolden")
+}
+
+// asmdeclClean holds the package's assembly against its Go declarations.
+func asmdeclClean(t *testing.T, dir, arch string) {
+	env := append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadAllSyntax, Dir: dir, Env: env}, ".")
+	require.NoError(t, err)
+	require.Len(t, pkgs, 1)
+	require.Contains(t, pkgs[0].OtherFiles, filepath.Join(dir, "kernels_"+arch+".s"))
+	g, err := checker.Analyze([]*analysis.Analyzer{asmdecl.Analyzer}, pkgs, nil)
+	require.NoError(t, err)
+	for _, a := range g.Roots {
+		require.NoError(t, a.Err)
+		for _, d := range a.Diagnostics {
+			assert.Fail(t, d.Message, "%s: %v", arch, pkgs[0].Fset.Position(d.Pos))
+		}
 	}
-	needTool(t, "gcc", "apt-get install -y gcc")
-	must(t, dir, []string{"CGO_ENABLED=1"}, "go", "test", "-race", ".")
+}
+
+// TestOnlyGo: the first command of the README, with nothing but Go on the machine.
+func TestOnlyGo(t *testing.T) {
+	path, err := exec.LookPath("go")
+	require.NoError(t, err)
+	path, err = filepath.EvalSymlinks(path)
+	require.NoError(t, err)
+	bin := t.TempDir()
+	require.NoError(t, os.Symlink(path, filepath.Join(bin, "go")))
+	cache := strings.TrimSpace(must(t, "", nil, "go", "env", "GOCACHE"))
+	out := must(t, "", []string{"PATH=" + bin, "NNC_LLVM=/nowhere", "XDG_CACHE_HOME=" + t.TempDir(), "GOCACHE=" + cache}, nncPath, "run", cnnNNC, "-input", cnn+"/input.npy")
+	assert.Contains(t, out, "logits")
 }
 
 func TestLib(t *testing.T) {
-	needLLVM(t)
 	needTool(t, "gcc", "apt-get install -y gcc")
-	dir := t.TempDir()
-	nnc(t, 0, "build", cnnNNC, "-emit=lib", "-o", dir)
-	must(t, dir, nil, "gcc", "digits_cnn_example.c", "libdigits_cnn.a", "-lpthread", "-o", "example")
-	assert.Equal(t, "logits: [1,10], 40 bytes\n", must(t, dir, nil, "./example"))
+	eachBackend(t, func(t *testing.T, backend string) {
+		dir := t.TempDir()
+		nnc(t, 0, "build", cnnNNC, backend, "-emit=lib", "-o", dir)
+		must(t, dir, nil, "gcc", "digits_cnn_example.c", "libdigits_cnn.a", "-lpthread", "-o", "example")
+		assert.Equal(t, "logits: [1,10], 40 bytes\n", must(t, dir, nil, "./example"))
+	})
 }
 
 func TestText(t *testing.T) {
@@ -203,9 +269,14 @@ func TestText(t *testing.T) {
 	nnc(t, 0, "opt", file, "-passes=infer", "-weights="+cnnNNC)
 	assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-stage=plan", "-shape=image=1x1x8x8"), "arena of")
 	assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-stage=loop", "-cpu=avx2", "-target=amd64"), "kernel ")
+	assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-backend=goasm", "-html", "-cpu=avx2", "-target=amd64"), "<h2>assembly</h2>")
+	nnc(t, 0, "build", cnnNNC, "-backend=goasm", "-emit=asm", "-target=arm64", "-o", filepath.Join(dir, "k.s"))
+	asm, err := os.ReadFile(filepath.Join(dir, "k.s"))
+	require.NoError(t, err)
+	assert.Regexp(t, `TEXT ·conv3x3_1_net_stem_\w*_neon\(SB\), NOSPLIT`, string(asm), "the function's name says the node")
 	if _, err := llvm.New(); err == nil {
 		assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-stage=asm", "-target=arm64"), "nnc_")
-		assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-html"), "<h2>assembly</h2>")
+		assert.Contains(t, nnc(t, 0, "dump", cnnNNC, "-html", "-backend=llvm"), "<h2>assembly</h2>")
 		nnc(t, 0, "build", cnnNNC, "-emit=obj", "-target=amd64", "-o", filepath.Join(dir, "k.o"))
 		assert.FileExists(t, filepath.Join(dir, "k_avx2.o"))
 	}
@@ -232,11 +303,15 @@ func TestTables(t *testing.T) {
 	assert.Contains(t, nnc(t, 0, "version"), "nnc ")
 	assert.Contains(t, nnc(t, 0, "completion", "bash"), "nnc")
 	if _, err := llvm.New(); err == nil {
-		assert.Contains(t, nnc(t, 0, "doctor"), "llvm")
+		assert.Contains(t, nnc(t, 0, "doctor"), "backend llvm")
 	}
 	missing, code := command(t, "", []string{"NNC_LLVM=/nowhere"}, nncPath, "doctor")
-	assert.Equal(t, 1, code)
+	assert.Zero(t, code)
 	assert.Contains(t, missing, llvm.InstallHint)
+	assert.Contains(t, missing, "backend goasm")
+	missing, code = command(t, "", []string{"PATH="}, nncPath, "doctor")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, missing, "https://go.dev/dl")
 }
 
 func TestMistakes(t *testing.T) {
@@ -256,6 +331,11 @@ func TestMistakes(t *testing.T) {
 		{2, "-math=x", "build " + cnnNNC + " -math=x"},
 		{2, "no architecture", "build " + cnnNNC + " -target=vax"},
 		{2, "want NAME=1x3x224x224", "build " + cnnNNC + " -shape=3x4"},
+		{2, "-backend=x: want auto, llvm or goasm", "build " + cnnNNC + " -backend=x"},
+		{1, "use -emit=asm", "build " + cnnNNC + " -backend=goasm -emit=obj"},
+		{1, "use -emit=loop", "build " + cnnNNC + " -backend=goasm -emit=llvm"},
+		{1, "no code for linux/amd64 at level sse", "build " + cnnNNC + " -backend=goasm -target=linux/amd64 -cpu=sse"},
+		{1, "use -emit=go", "build " + cnnNNC + " -backend=goasm -target=portable"},
 		{2, "want PASS/dump", "build " + cnnNNC + " -d=fuse"},
 		{2, "-after=x", "dump " + cnnNNC + " -after=x"},
 		{2, "-run", "test " + cnn + " -run=["},
