@@ -18,7 +18,7 @@ import (
 )
 
 // eachLevel runs a test on the levels that there is code for and that this machine has.
-func eachLevel(t *testing.T, test func(t *testing.T, level *target.Level, generate func(fs []*loop.Func) (map[string]kerneltest.Entry, error))) {
+func eachLevel(t *testing.T, test func(t *testing.T, level *target.Level, generate kerneltest.Generator)) {
 	arch, err := target.ArchByName(runtime.GOARCH)
 	require.NoError(t, err)
 	for _, level := range arch.Levels {
@@ -36,10 +36,14 @@ func eachLevel(t *testing.T, test func(t *testing.T, level *target.Level, genera
 
 // TestMatrix holds every operation in every type against package loop's evaluator.
 func TestMatrix(t *testing.T) {
-	eachLevel(t, func(t *testing.T, level *target.Level, generate func(fs []*loop.Func) (map[string]kerneltest.Entry, error)) {
+	eachLevel(t, func(t *testing.T, level *target.Level, generate kerneltest.Generator) {
 		kerneltest.Run(t, kerneltest.Matrix(level), generate)
 	})
 }
+
+// TestRandomKernels holds kernels of loops, conditionals and operations in any order against the evaluator. More of
+// them, and others, run by the flags -kernels and -seed.
+func TestRandomKernels(t *testing.T) { eachLevel(t, kerneltest.RunRandom) }
 
 // compile generates and loads kernels.
 func compile(t *testing.T, arch *target.Arch, level *target.Level, fs []*loop.Func) (map[string]kerneltest.Entry, error) {

@@ -17,9 +17,8 @@ import (
 	"github.com/nnc-go/nnc/target"
 )
 
-// TestMatrix holds every operation in every type, on each level that this machine has, against package loop's
-// evaluator.
-func TestMatrix(t *testing.T) {
+// eachLevel runs a test on the levels that this machine has.
+func eachLevel(t *testing.T, test func(t *testing.T, level *target.Level, generate kerneltest.Generator)) {
 	back, err := New()
 	if err != nil {
 		t.Skip(err)
@@ -31,12 +30,21 @@ func TestMatrix(t *testing.T) {
 			if !abi.HasFeatures(level.CPUID) {
 				t.Skipf("the processor has not all of %v", level.CPUID)
 			}
-			kerneltest.Run(t, kerneltest.Matrix(level), func(fs []*loop.Func) (map[string]kerneltest.Entry, error) {
-				return compile(t, back, arch, level, fs)
-			})
+			test(t, level, func(fs []*loop.Func) (map[string]kerneltest.Entry, error) { return compile(t, back, arch, level, fs) })
 		})
 	}
 }
+
+// TestMatrix holds every operation in every type against package loop's evaluator.
+func TestMatrix(t *testing.T) {
+	eachLevel(t, func(t *testing.T, level *target.Level, generate kerneltest.Generator) {
+		kerneltest.Run(t, kerneltest.Matrix(level), generate)
+	})
+}
+
+// TestRandomKernels holds kernels of loops, conditionals and operations in any order against the evaluator. More of
+// them, and others, run by the flags -kernels and -seed.
+func TestRandomKernels(t *testing.T) { eachLevel(t, kerneltest.RunRandom) }
 
 // compile generates and loads kernels.
 func compile(t *testing.T, back *LLVM, arch *target.Arch, level *target.Level, fs []*loop.Func) (map[string]kerneltest.Entry, error) {

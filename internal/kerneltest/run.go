@@ -18,9 +18,11 @@ import (
 // Entry runs a kernel's code.
 type Entry func(args *int64, lo, hi int64)
 
-// Run has a generator compile kernels, all at once, and holds the code of each against the evaluator, a
-// subtest per kernel. The generator gives entries by the names of kernels.
-func Run(t *testing.T, ks []*Kernel, generate func(fs []*loop.Func) (map[string]Entry, error)) {
+// Generator compiles kernels, all at once, and gives their code by the names of the kernels.
+type Generator func(fs []*loop.Func) (map[string]Entry, error)
+
+// Run has a generator compile kernels and holds the code of each against the evaluator, a subtest per kernel.
+func Run(t *testing.T, ks []*Kernel, generate Generator) {
 	var fs []*loop.Func
 	want := make([]map[int][]byte, len(ks))
 	seen := map[string]bool{}
