@@ -272,7 +272,7 @@ func TestLoad(t *testing.T) {
 			defer m.Close()
 			stop, failed := make(chan struct{}), make(chan error, 1)
 			go func() { failed <- d.work(stop) }()
-			start, runs := time.Now(), *runs/d.share
+			start, runs := time.Now(), max(*runs/d.share, 1)
 			var wg sync.WaitGroup
 			var cancelled atomic.Int64
 			for k := range *callers {
