@@ -4,7 +4,7 @@ SHARED ?= ../shared
 FUZZTIME ?= 30s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: test conformance conformance-arm64 types models fuzz-graphs bench stress fuzz lint update
+.PHONY: test conformance conformance-goasm conformance-arm64 types models fuzz-graphs bench stress fuzz lint update
 
 test:
 	$(GO) test ./...
@@ -21,6 +21,11 @@ conformance:
 # Every operator in every version, and in every element type that ONNX lists for it.
 types:
 	$(GO) test ./internal/conformance -run 'TestTypes|TestEveryVersionRuns' -v
+
+# They, compiled, with the code generator that needs no LLVM.
+conformance-goasm:
+	@test -n "$(CASES)" || { echo "conformance-goasm: no folder $(SHARED)/onnx-tests; set SHARED=DIR or CASES='DIR...'"; exit 1; }
+	$(CONFORM) -backend=goasm -table $(CASES)
 
 # A sample of them that covers every operator, as programs for arm64 in qemu.
 conformance-arm64:

@@ -176,7 +176,7 @@ func (m *Model) packageData(pkg string, o PackageOptions) (map[string]any, error
 	isBox := func(f field) bool { return f.Box != nil }
 	isPlain := func(f field) bool { return f.Box == nil }
 	return map[string]any{"BoxesOut": slices.ContainsFunc(out, isBox), "Boxes": slices.ContainsFunc(slices.Concat(in, out), isBox), "Plain": slices.ContainsFunc(in, isPlain), "PlainOut": slices.ContainsFunc(out, isPlain), "Package": pkg, "Module": o.Module, "Runtime": o.Module + "/internal/nnc", "Model": m.Name, "Inputs": in, "Outputs": out,
-		"Command": command, "Golden": o.Golden != nil, "Tolerance": tolerance, "OnlyFor": "it was compiled for " + strings.Join(m.platforms(), ", ") + " only"}, nil
+		"Command": command, "Pure": m.Pure != nil, "Golden": o.Golden != nil, "Tolerance": tolerance, "OnlyFor": "it was compiled for " + strings.Join(m.platforms(), ", ") + " only"}, nil
 }
 
 // platforms lists what the model was compiled for, as "linux/amd64".

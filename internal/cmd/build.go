@@ -10,6 +10,7 @@ import (
 
 	"github.com/nnc-go/nnc/internal/driver"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func buildCommand() *cobra.Command {
@@ -35,7 +36,7 @@ func buildCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		e.Version, e.Command = version(), "nnc build "+filepath.Base(args[0])+" -emit="+e.Kind
+		e.Version, e.Command = version(), commandLine(fs, args[0])
 		p, err := buildProduct(c, args[0], o, e)
 		if err != nil {
 			return err
@@ -45,6 +46,23 @@ func buildCommand() *cobra.Command {
 		return nil
 	}
 	return c
+}
+
+// commandLine is how to make the product again, where the model is in the current folder.
+func commandLine(fs *pflag.FlagSet, model string) string {
+	s := "nnc build " + filepath.Base(model)
+	fs.Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if l, ok := f.Value.(pflag.SliceValue); ok {
+			values = l.GetSlice()
+		}
+		for _, v := range values {
+			if f.Name != "o" && f.Name != "v" && f.Name != "d" {
+				s += " -" + f.Name + "=" + v
+			}
+		}
+	})
+	return s
 }
 
 func kindList() string {

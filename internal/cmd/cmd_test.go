@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -205,6 +206,34 @@ func TestGo(t *testing.T) {
 	})
 }
 
+// TestGenerate takes the line for go generate from a package's documentation and has go generate make the package anew.
+func TestGenerate(t *testing.T) {
+	dir := t.TempDir()
+	model, err := os.ReadFile(cnnNNC)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "digits.onnx"), model, 0o600))
+	nnc(t, 0, "build", filepath.Join(dir, "digits.onnx"), "-backend=goasm", "-shape=image=2x1x8x8", "-math=strict", "-emit=go", "-o", filepath.Join(dir, "digits"))
+	files, err := filepath.Glob(filepath.Join(dir, "digits", "*.*"))
+	require.NoError(t, err)
+	first := map[string]string{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		first[f] = string(b)
+	}
+	line := regexp.MustCompile(`//go:generate nnc build .*`).FindString(first[filepath.Join(dir, "digits", "doc.go")])
+	require.NotEmpty(t, line)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "digits")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module user\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "user.go"), []byte("package user\n\n"+line+"\n"), 0o600))
+	must(t, dir, []string{"PATH=" + filepath.Dir(nncPath) + string(filepath.ListSeparator) + os.Getenv("PATH")}, "go", "generate", ".")
+	for f, want := range first {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		assert.True(t, want == string(b), "%s differs", f)
+	}
+}
+
 // goAssembly checks what is special about a package of Go assembly: that it is in order, that there is no object
 // file, and that plain Go stands in for it.
 func goAssembly(t *testing.T, dir string) {
@@ -232,6 +261,21 @@ func asmdeclClean(t *testing.T, dir, arch string) {
 			assert.Fail(t, d.Message, "%s: %v", arch, pkgs[0].Fset.Position(d.Pos))
 		}
 	}
+}
+
+// TestProfile: a profile of the processor's time shows kernels, under names that say the node.
+func TestProfile(t *testing.T) {
+	if _, err := (&compileFlags{}).launcher(); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	exe, profile := filepath.Join(dir, "digits"), filepath.Join(dir, "cpu.prof")
+	nnc(t, 0, "build", cnnNNC, "-backend=goasm", "-o", exe)
+	must(t, "", nil, exe, "bench", "-time=500ms", "-dim=N=16", "-cpuprofile", profile)
+	assert.Regexp(t, `conv3x3_\d+_net_\w+_Conv_\w+`, must(t, "", nil, "go", "tool", "pprof", "-top", profile))
+	out, code := command(t, "", nil, exe, "bench", "-cpuprofile", filepath.Join(dir, "absent", "cpu.prof"))
+	assert.Equal(t, 1, code)
+	assert.Contains(t, out, "-cpuprofile")
 }
 
 // TestOnlyGo: the first command of the README, with nothing but Go on the machine.

@@ -60,13 +60,17 @@ var runFlags = []exeFlag{
 	{"output-dir", "write the outputs to files in `DIR` instead of printing a summary", false},
 	{"output-format", "`FORMAT` of the files: npy, pb or json", false},
 	{"profile", "print the time of each step", true},
+	cpuProfile,
 }
 
 var benchFlags = []exeFlag{
 	{"iterations", "run at least `N` times (10)", false},
 	{"time", "run for at least `DURATION` (3s)", false},
 	{"json", "print JSON", true},
+	cpuProfile,
 }
+
+var cpuProfile = exeFlag{"cpuprofile", "write a profile of the processor's time to `FILE`, for go tool pprof", false}
 
 func (p *passedOn) add(fs *pflag.FlagSet, tables ...[]exeFlag) {
 	p.fs = fs

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +56,7 @@ type app struct {
 
 	outputDir, outputFormat string
 	profile                 bool
+	cpuProfile              string
 	iterations              int
 	minTime                 time.Duration
 	verify                  bool
@@ -107,7 +109,7 @@ func Run(info Info, args []string, out, errOut io.Writer) int {
 		return 0
 	}
 	if err == nil {
-		err = cmd.run(a)
+		err = a.profiling(cmd.run)
 	}
 	if err == nil {
 		return 0
@@ -119,6 +121,23 @@ func Run(info Info, args []string, out, errOut io.Writer) int {
 		return 2
 	}
 	return 1
+}
+
+// profiling runs a command, under the profiler if that is wanted.
+func (a *app) profiling(command func(a *app) error) (err error) {
+	if a.cpuProfile == "" {
+		return command(a)
+	}
+	f, err := os.Create(a.cpuProfile)
+	if err != nil {
+		return fmt.Errorf("-cpuprofile: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return fmt.Errorf("-cpuprofile: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	return command(a)
 }
 
 func isHelp(s string) bool { return s == "-h" || s == "-help" || s == "--help" }
@@ -206,6 +225,7 @@ func (a *app) runFlags() {
 	a.fs.StringVar(&a.outputDir, "output-dir", "", "write the outputs to files in `DIR` instead of printing a summary")
 	a.fs.StringVar(&a.outputFormat, "output-format", "npy", "`FORMAT` of the files: npy (NAME.npy), pb (output_0.pb, ...) or json (output_0.json, ...)")
 	a.fs.BoolVar(&a.profile, "profile", false, "run twice and print the time of each step of the second run")
+	a.cpuProfileFlag()
 }
 
 func (a *app) benchFlags() {
@@ -214,6 +234,11 @@ func (a *app) benchFlags() {
 	a.fs.IntVar(&a.iterations, "iterations", 10, "run at least `N` times")
 	a.fs.DurationVar(&a.minTime, "time", 3*time.Second, "run for at least `DURATION`")
 	a.fs.BoolVar(&a.json, "json", false, "print JSON")
+	a.cpuProfileFlag()
+}
+
+func (a *app) cpuProfileFlag() {
+	a.fs.StringVar(&a.cpuProfile, "cpuprofile", "", "write a profile of the processor's time to `FILE`, for go tool pprof")
 }
 
 func (a *app) infoFlags() {
