@@ -20,8 +20,8 @@ type rendering func(r *renderer, in *loop.Instr, x []value.Value) value.Value
 var (
 	add     = arith(func(x, y value.Value) inst { return ir.NewFAdd(x, y) }, func(x, y value.Value) inst { return ir.NewAdd(x, y) }, nil)
 	mul     = arith(func(x, y value.Value) inst { return ir.NewFMul(x, y) }, func(x, y value.Value) inst { return ir.NewMul(x, y) }, nil)
-	minimum = minMax(enum.FPredOLT, "smin", "umin")
-	maximum = minMax(enum.FPredOGT, "smax", "umax")
+	minimum = minMax(enum.FPredOLT, "minimum", "smin", "umin")
+	maximum = minMax(enum.FPredOGT, "maximum", "smax", "umax")
 )
 
 // table is the operations without regions.
@@ -116,15 +116,18 @@ func abs(r *renderer, in *loop.Instr, x []value.Value) value.Value {
 	return r.call("llvm.abs."+mangle(t), typeOf(t), x[0], word{types.I1, "false"})
 }
 
-// minMax: for floats, the comparison picks y where it is unordered, so NaN of x is all that is left to do.
-func minMax(p enum.FPred, signed, unsigned string) rendering {
+// minMax: for floats, the comparison picks y where it is unordered, so NaN of x is all that is left to do. Arm has
+// instructions that give NaN if either is.
+func minMax(p enum.FPred, float, signed, unsigned string) rendering {
 	return func(r *renderer, in *loop.Instr, x []value.Value) value.Value {
 		t := in.Results[0].Type
-		switch t.Elem.Class() {
-		case tensor.ClassFloat:
+		switch class := t.Elem.Class(); {
+		case class == tensor.ClassFloat && r.t.Arch.Name == "arm64":
+			return r.call("llvm."+float+"."+mangle(t), typeOf(t), x...)
+		case class == tensor.ClassFloat:
 			m := r.add(ir.NewSelect(r.add(ir.NewFCmp(p, x[0], x[1])), x[0], x[1]))
 			return r.add(ir.NewSelect(r.add(ir.NewFCmp(enum.FPredUNO, x[0], x[0])), x[0], m))
-		case tensor.ClassInt:
+		case class == tensor.ClassInt:
 			return r.call("llvm."+signed+"."+mangle(t), typeOf(t), x...)
 		}
 		return r.call("llvm."+unsigned+"."+mangle(t), typeOf(t), x...)
