@@ -3,6 +3,8 @@ package backend
 
 import (
 	"context"
+	"strings"
+	"unicode"
 
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/target"
@@ -14,8 +16,31 @@ type Kernels struct {
 	Funcs []*loop.Func
 }
 
-// Symbol is the name of a kernel's code.
+// Symbol is the name of a kernel's code in object files.
 func Symbol(kernel, level string) string { return "nnc_" + kernel + "_" + level }
+
+// maxNode bounds how much of a node's name gets into the name of a function.
+const maxNode = 48
+
+// Function is the name of a kernel's function in programs, for profiles: what it is, the first ONNX node that it computes, and the level.
+func Function(f *loop.Func, level string) string {
+	name := f.Name
+	if _, node, ok := strings.Cut(f.Comment, " "); ok {
+		node, _, _ = strings.Cut(node, " ")
+		if node = identifier(node); node != "" {
+			name += "_" + node[:min(len(node), maxNode)]
+		}
+	}
+	return name + "_" + level
+}
+
+// identifier keeps of a name what may stand in one of Go's: the rest become underscores, several one.
+func identifier(s string) string {
+	parts := strings.FieldsFunc(s, func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+	return strings.Join(parts, "_")
+}
 
 // Form is the form in which code is wanted.
 type Form uint8

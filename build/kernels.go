@@ -2,6 +2,7 @@ package build
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -68,7 +69,7 @@ func newCode(a *Arch, prefix string) (*code, error) {
 			return nil, err
 		}
 		for i, s := range b.syms {
-			b.syms[i].name = prefix + strings.TrimPrefix(s.name, "nnc_")
+			b.syms[i].name = prefix + cmp.Or(o.Funcs[s.name], strings.TrimPrefix(s.name, "nnc_"))
 			c.syms[s.name] = place{b.syms[i].name, len(c.blobs), s.off}
 		}
 		c.names, c.blobs = append(c.names, o.Name), append(c.blobs, b)

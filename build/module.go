@@ -39,7 +39,7 @@ type Object struct {
 	Name string
 	Data []byte
 	// Funcs are the functions of Go assembly by kernel and level, as Symbol joins them. In an ELF file, kernel K of level L
-	// is that very symbol, nnc_K_L.
+	// is that very symbol, nnc_K_L, which products call by the name that is in Funcs, if there is one.
 	Funcs map[string]string
 }
 

@@ -16,8 +16,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"strings"
-	"unicode"
 
 	"golang.org/x/sync/errgroup"
 
@@ -96,7 +94,7 @@ func assemble(ctx context.Context, w *bytes.Buffer, t *target.Target, ks backend
 	}
 	names := map[*loop.Func]string{}
 	for _, f := range funcs {
-		names[f] = function(f, ks.Level.Name)
+		names[f] = backend.Function(f, ks.Level.Name)
 		symbols[backend.Symbol(f.Name, ks.Level.Name)] = names[f]
 	}
 	pool := &mach.Pool{Name: "consts_" + ks.Level.Name}
@@ -127,27 +125,4 @@ func prepare(ctx context.Context, ks backend.Kernels, native func(in *loop.Instr
 		})
 	}
 	return funcs, g.Wait()
-}
-
-// maxNode bounds how much of a node's name gets into the name of a function.
-const maxNode = 48
-
-// function is the name of a kernel's function: what it is, the first ONNX node that it computes, and the level.
-func function(f *loop.Func, level string) string {
-	name := f.Name
-	if _, node, ok := strings.Cut(f.Comment, " "); ok {
-		node, _, _ = strings.Cut(node, " ")
-		if node = identifier(node); node != "" {
-			name += "_" + node[:min(len(node), maxNode)]
-		}
-	}
-	return name + "_" + level
-}
-
-// identifier keeps of a name what may stand in one of Go's: the rest become underscores, several one.
-func identifier(s string) string {
-	parts := strings.FieldsFunc(s, func(r rune) bool {
-		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r)
-	})
-	return strings.Join(parts, "_")
 }

@@ -268,14 +268,16 @@ func TestProfile(t *testing.T) {
 	if _, err := (&compileFlags{}).launcher(); err != nil {
 		t.Skip(err)
 	}
-	dir := t.TempDir()
-	exe, profile := filepath.Join(dir, "digits"), filepath.Join(dir, "cpu.prof")
-	nnc(t, 0, "build", cnnNNC, "-backend=goasm", "-o", exe)
-	must(t, "", nil, exe, "bench", "-time=500ms", "-dim=N=16", "-cpuprofile", profile)
-	assert.Regexp(t, `conv3x3_\d+_net_\w+_Conv_\w+`, must(t, "", nil, "go", "tool", "pprof", "-top", profile))
-	out, code := command(t, "", nil, exe, "bench", "-cpuprofile", filepath.Join(dir, "absent", "cpu.prof"))
-	assert.Equal(t, 1, code)
-	assert.Contains(t, out, "-cpuprofile")
+	eachBackend(t, func(t *testing.T, backend string) {
+		dir := t.TempDir()
+		exe, profile := filepath.Join(dir, "digits"), filepath.Join(dir, "cpu.prof")
+		nnc(t, 0, "build", cnnNNC, backend, "-o", exe)
+		must(t, "", nil, exe, "bench", "-time=500ms", "-dim=N=16", "-cpuprofile", profile)
+		assert.Regexp(t, `conv3x3_\d+_net_\w+_Conv_\w+`, must(t, "", nil, "go", "tool", "pprof", "-top", profile))
+		out, code := command(t, "", nil, exe, "bench", "-cpuprofile", filepath.Join(dir, "absent", "cpu.prof"))
+		assert.Equal(t, 1, code)
+		assert.Contains(t, out, "-cpuprofile")
+	})
 }
 
 // TestOnlyGo: the first command of the README, with nothing but Go on the machine.

@@ -186,8 +186,14 @@ func arch(ctx context.Context, c *Compiled, systems []string) (build.Arch, error
 	}
 	a.GoAsm = c.Backend.Form() == backend.GoAssembly
 	files, err := c.Generate(ctx, "linux", c.Backend.Form())
+	names := map[string]string{}
+	for _, k := range c.Kernels() {
+		for _, f := range k.Funcs {
+			names[backend.Symbol(f.Name, k.Level.Name)] = backend.Function(f, k.Level.Name)
+		}
+	}
 	for _, f := range files {
-		a.Objects = append(a.Objects, build.Object{Name: f.Name, Data: f.Data, Funcs: f.Funcs})
+		a.Objects = append(a.Objects, build.Object{Name: f.Name, Data: f.Data, Funcs: names})
 	}
 	return a, err
 }
