@@ -31,6 +31,7 @@ conformance-goasm:
 conformance-arm64:
 	@test -n "$(CASES)" || { echo "conformance-arm64: no folder $(SHARED)/onnx-tests; set SHARED=DIR or CASES='DIR...'"; exit 1; }
 	$(CONFORM) -target=arm64 -sample 300 $(CASES)
+	$(CONFORM) -target=arm64 -backend=goasm -sample 300 $(CASES)
 
 # The real models, with the outputs of ONNX Runtime.
 models:

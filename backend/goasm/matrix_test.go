@@ -4,7 +4,9 @@ package goasm
 
 import (
 	"context"
+	"maps"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,23 +49,23 @@ func TestRandomKernels(t *testing.T) { eachLevel(t, kerneltest.RunRandom) }
 
 // compile generates and loads kernels.
 func compile(t *testing.T, arch *target.Arch, level *target.Level, fs []*loop.Func) (map[string]kerneltest.Entry, error) {
-	ctx := context.Background()
-	files, err := GoAsm{}.Generate(ctx, &target.Target{OS: "linux", Arch: arch}, []backend.Kernels{{Level: level, Funcs: fs}}, backend.GoAssembly)
+	files, err := GoAsm{}.Generate(context.Background(), &target.Target{OS: "linux", Arch: arch}, []backend.Kernels{{Level: level, Funcs: fs}}, backend.GoAssembly)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, name := range files[0].Funcs {
-		names = append(names, name)
-	}
-	code, err := native.LoadGoAsm(ctx, map[string][]byte{"kernels_" + arch.Name + ".s": files[0].Data}, names)
+	return enter(t, arch, level, fs, files[0])
+}
+
+// enter loads the code of kernels.
+func enter(t *testing.T, arch *target.Arch, level *target.Level, fs []*loop.Func, file backend.File) (map[string]kerneltest.Entry, error) {
+	code, err := native.LoadGoAsm(context.Background(), map[string][]byte{"kernels_" + arch.Name + ".s": file.Data}, slices.Collect(maps.Values(file.Funcs)))
 	if err != nil {
 		return nil, err
 	}
 	t.Cleanup(func() { code.Close() })
 	entries := map[string]kerneltest.Entry{}
 	for _, f := range fs {
-		entry := code.Symbol(files[0].Funcs[backend.Symbol(f.Name, level.Name)])
+		entry := code.Symbol(file.Funcs[backend.Symbol(f.Name, level.Name)])
 		entries[f.Name] = func(args *int64, lo, hi int64) { abi.CallGo(entry, args, lo, hi) }
 	}
 	return entries, nil
