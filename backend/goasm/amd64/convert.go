@@ -176,10 +176,7 @@ func (s *sel) narrow(x mach.Reg, n, a, b int) mach.Reg {
 	t, hi := s.f.New(mach.Vec, 32), s.f.New(mach.Vec, 16)
 	s.f.Emit("VPSHUFB", mach.R(s.bytesConst(pick), vY), mach.R(x, vY), mach.W(t, vY))
 	s.f.Emit("VEXTRACTI128", mach.Imm(1), mach.R(t, vY), mach.W(hi, vX))
-	unpack := map[int]string{2: "VPUNPCKLQDQ", 4: "VPUNPCKLLDQ", 8: "VPUNPCKLWD"}[a/b]
-	if unpack == "VPUNPCKLLDQ" {
-		unpack = "VPUNPCKLDQ"
-	}
+	unpack := map[int]string{2: "VPUNPCKLQDQ", 4: "VPUNPCKLDQ", 8: "VPUNPCKLWD"}[a/b]
 	s.f.Emit(unpack, mach.R(hi, vX), mach.R(t, vX), mach.W(r, vX))
 	return r
 }
