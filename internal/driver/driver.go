@@ -105,7 +105,11 @@ func start(name string, opts Options) (*Compiled, error) {
 // chooseBackend finds the backend, and keeps of the target's levels those that it has code for. That it is not
 // installed matters when code is wanted.
 func (c *Compiled) chooseBackend() (err error) {
-	if c.Backend, err = OpenBackend(c.opts.Backend); err != nil {
+	name := c.opts.Backend
+	if (name == "" || name == "auto") && c.Target.Arch == target.Portable {
+		name = "goasm" // which alone writes Go
+	}
+	if c.Backend, err = OpenBackend(name); err != nil {
 		if errors.Is(err, llvm.ErrNotFound) {
 			c.missing, err = err, nil
 		}
