@@ -4,7 +4,6 @@ package kerneltest
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"unsafe"
@@ -43,7 +42,7 @@ func holdsAll(t *testing.T, l *target.Level, ks []*Kernel) map[string]int {
 	n := map[string]int{}
 	for _, k := range ks {
 		require.NoError(t, loop.Verify(k.F), "%v", k)
-		_, err := k.expected()
+		_, err := k.Expected()
 		require.NoError(t, err, "%v", k)
 		tally(k.F.Body, n)
 	}
@@ -76,12 +75,7 @@ func TestMatrixIsComplete(t *testing.T) {
 
 func TestRandomKernelsAreValid(t *testing.T) {
 	everyLevel(t, func(t *testing.T, l *target.Level) {
-		var ks []*Kernel
-		r := rand.New(rand.NewPCG(3, 4))
-		for i := range 150 {
-			ks = append(ks, Random(l, fmt.Sprintf("random_%d", i), randomChoices(r)))
-		}
-		holdsAll(t, l, ks)
+		holdsAll(t, l, RandomKernels(l, 150, 3))
 	})
 }
 
@@ -91,7 +85,7 @@ func TestWrongCodeIsSeen(t *testing.T) {
 	x, y := m.in(tensor.F32, []uint64{1, 0x7fc00000}), m.out(tensor.F32, 2)
 	m.Store(y, m.Int(0), m.Load(x, m.Int(0), 2))
 	k := m.done()
-	want, err := k.expected()
+	want, err := k.Expected()
 	require.NoError(t, err)
 	write := func(at int, v uint32) func(args *int64) {
 		return func(args *int64) {

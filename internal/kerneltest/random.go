@@ -1,6 +1,7 @@
 package kerneltest
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
@@ -20,6 +21,22 @@ func Random(level *target.Level, name string, choices []byte) *Kernel {
 		ins: map[tensor.DType]*loop.Buf{}, outs: map[tensor.DType]*loop.Buf{}, res: map[tensor.DType]*results{}, loose: map[*loop.Value]bool{}}
 	g.kernel()
 	return g.k
+}
+
+// RandomKernels makes n kernels of a seed, under the names random_0 and so on.
+func RandomKernels(level *target.Level, n int, seed uint64) (ks []*Kernel) {
+	for i := range n {
+		ks = append(ks, Random(level, fmt.Sprintf("random_%d", i), randomChoices(rand.New(rand.NewPCG(seed, uint64(i))))))
+	}
+	return ks
+}
+
+func randomChoices(r *rand.Rand) []byte {
+	choices := make([]byte, 40+r.IntN(500))
+	for j := range choices {
+		choices[j] = byte(r.Uint32())
+	}
+	return choices
 }
 
 // dice is a kernel on its way, and what is left of the choices.

@@ -4,15 +4,12 @@ package kerneltest
 
 import (
 	"fmt"
-	"maps"
 	"runtime"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/nnc-go/nnc/ir/loop"
-	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
 // Entry runs a kernel's code.
@@ -31,7 +28,7 @@ func Run(t *testing.T, ks []*Kernel, generate Generator) {
 		seen[k.F.Name] = true
 		require.NoError(t, loop.Verify(k.F))
 		var err error
-		want[i], err = k.expected()
+		want[i], err = k.Expected()
 		require.NoError(t, err, "%v", k)
 		fs = append(fs, k.F)
 	}
@@ -48,15 +45,6 @@ func Run(t *testing.T, ks []*Kernel, generate Generator) {
 	}
 }
 
-// expected is what memory holds after the kernel, by the evaluator.
-func (k *Kernel) expected() (map[int][]byte, error) {
-	bufs := map[int][]byte{}
-	for i, b := range k.Bufs {
-		bufs[i] = slices.Clone(b)
-	}
-	return bufs, loop.Eval(k.F, bufs, k.Ints, k.Lo, k.Hi)
-}
-
 // check runs code and says what differs from what is expected, "" where nothing does. Buffers stand once at
 // the ends of pages and once at their beginnings, next to pages that must not be touched.
 func (k *Kernel) check(e Entry, want map[int][]byte) string {
@@ -66,7 +54,10 @@ func (k *Kernel) check(e Entry, want map[int][]byte) string {
 			return err.Error()
 		}
 		e(&m.args[0], k.Lo, k.Hi)
-		why := m.compare(k, want)
+		why := k.Differ(m.bufs, want)
+		if args := m.touched(); len(args) > 0 {
+			why = fmt.Sprintf("the kernel writes beside the buffers of arguments %v", args)
+		}
 		runtime.KeepAlive(m)
 		if err := m.close(); why == "" && err != nil {
 			why = err.Error()
@@ -76,71 +67,4 @@ func (k *Kernel) check(e Entry, want map[int][]byte) string {
 		}
 	}
 	return ""
-}
-
-// compare looks for differences in all memory.
-func (m *fenced) compare(k *Kernel, want map[int][]byte) string {
-	if args := m.touched(); len(args) > 0 {
-		return fmt.Sprintf("the kernel writes beside the buffers of arguments %v", args)
-	}
-	for _, i := range slices.Sorted(maps.Keys(want)) {
-		b := k.buf(i)
-		parts := append(slices.Clone(k.Parts), Part{Name: "memory", Arg: i, N: len(want[i]) / b.Elem.Size()})
-		for _, p := range parts {
-			if p.Arg != i {
-				continue
-			}
-			p.Like = max(p.Like, k.likeAt(p))
-			if why := p.compare(b, m.bufs[i], want[i]); why != "" {
-				return why
-			}
-		}
-	}
-	return ""
-}
-
-// likeAt is how to compare a buffer as a whole: as its parts are.
-func (k *Kernel) likeAt(p Part) (like Like) {
-	for _, q := range k.Parts {
-		if q.Arg == p.Arg {
-			like = max(like, q.Like)
-		}
-	}
-	return like
-}
-
-func (k *Kernel) buf(arg int) *loop.Buf {
-	return k.F.Bufs[slices.IndexFunc(k.F.Bufs, func(b *loop.Buf) bool { return b.Arg == arg })]
-}
-
-func (p Part) compare(b *loop.Buf, got, want []byte) string {
-	s, bad := "", 0
-	for i := p.At; i < p.At+p.N; i++ {
-		g, w := unpack(b.Elem, got, i), unpack(b.Elem, want, i)
-		if same(b.Elem, p.Like, g, w) {
-			continue
-		}
-		if bad++; bad <= 4 {
-			s += fmt.Sprintf("\n%s[%d] (%s, element %d): got %s, want %s", b.Name, i, p.Name, i-p.At, text(b.Elem, g), text(b.Elem, w))
-		}
-	}
-	if bad == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d of %d elements differ:%s", bad, p.N, s)
-}
-
-func text(d tensor.DType, bits uint64) string {
-	if d.IsFloat() {
-		return fmt.Sprintf("%#x (%g)", bits, toFloat(d, bits))
-	}
-	return fmt.Sprintf("%#x", bits)
-}
-
-func same(d tensor.DType, like Like, g, w uint64) bool {
-	if g == w || like == Exact || !d.IsFloat() {
-		return g == w
-	}
-	x, y := toFloat(d, g), toFloat(d, w)
-	return x != x && y != y || like == AnyNaNOrZero && x == 0 && y == 0
 }

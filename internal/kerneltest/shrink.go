@@ -22,8 +22,7 @@ var (
 func RunRandom(t *testing.T, level *target.Level, generate Generator) {
 	var all [][]byte
 	for i := range *count {
-		r := rand.New(rand.NewPCG(*seed, uint64(i)))
-		all = append(all, randomChoices(r))
+		all = append(all, randomChoices(rand.New(rand.NewPCG(*seed, uint64(i)))))
 	}
 	for i, why := range tryAll(level, all, generate) {
 		if why == "" {
@@ -35,14 +34,6 @@ func RunRandom(t *testing.T, level *target.Level, generate Generator) {
 		t.Errorf("kernel %d of seed %d: %s\nand smaller: %s\n%v", i, *seed, why, tryAll(level, [][]byte{small}, generate)[0], Random(level, "small", small))
 		return
 	}
-}
-
-func randomChoices(r *rand.Rand) []byte {
-	choices := make([]byte, 40+r.IntN(500))
-	for j := range choices {
-		choices[j] = byte(r.Uint32())
-	}
-	return choices
 }
 
 // tryAll says of each kernel why it fails, "" where it does not.
@@ -75,7 +66,7 @@ func (k *Kernel) run(entries map[string]Entry) string {
 	if err := loop.Verify(k.F); err != nil {
 		return err.Error()
 	}
-	want, err := k.expected()
+	want, err := k.Expected()
 	if err != nil {
 		return err.Error()
 	}

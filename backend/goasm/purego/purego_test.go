@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"go/format"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -14,11 +15,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/nnc-go/nnc/internal/kerneltest"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/tensor"
+	"github.com/nnc-go/nnc/target"
 )
 
 const (
@@ -50,40 +52,35 @@ func compile(t *testing.T, fs []*loop.Func, env ...string) string {
 	return exe
 }
 
-// call is a run of a kernel: its argument words, of buffers the bytes.
-type call struct {
-	bufs map[int][]byte
-	ints map[int]int64
-	n    int
-}
-
-// kernels are those of the matrix and of testdata.
-func kernels(t *testing.T) []*loop.Func {
+// kernels are those of the matrix and of testdata, and random ones.
+func kernels(t *testing.T) (ks []*kerneltest.Kernel) {
 	fs, err := loop.Parse(matrix())
 	require.NoError(t, err)
 	text, err := os.ReadFile("testdata/kernels.loop")
 	require.NoError(t, err)
 	more, err := loop.Parse(string(text))
 	require.NoError(t, err)
+	r := rand.New(rand.NewPCG(1, 2))
 	for _, f := range append(fs, more...) {
 		require.NoError(t, loop.Verify(f))
+		ks = append(ks, filled(r, f))
 	}
-	return append(fs, more...)
+	return append(ks, kerneltest.RandomKernels(target.Portable.Levels[0], 60, 1)...)
 }
 
-func newCall(r *rand.Rand, f *loop.Func) call {
-	c := call{bufs: map[int][]byte{}, ints: map[int]int64{}}
+// filled is a kernel with memory to run on.
+func filled(r *rand.Rand, f *loop.Func) *kerneltest.Kernel {
+	k := &kerneltest.Kernel{F: f, Bufs: map[int][]byte{}, Ints: map[int]int64{}, Lo: lo, Hi: hi}
 	for _, b := range f.Bufs {
 		if b.Arg >= 0 {
-			c.bufs[b.Arg] = fill(r, f, b.Elem)
-			c.n = max(c.n, b.Arg+1)
+			k.Bufs[b.Arg] = fill(r, f, b.Elem)
+			k.Parts = append(k.Parts, kerneltest.Part{Name: "all", Arg: b.Arg, N: elems, Like: kerneltest.AnyNaN})
 		}
 	}
 	for _, a := range f.IntArgs {
-		c.ints[a] = number
-		c.n = max(c.n, a+1)
+		k.Ints[a] = number
 	}
-	return c
+	return k
 }
 
 // fill makes elements with the awkward ones among them; where floats become integers, those that fit.
@@ -124,20 +121,21 @@ func fill(r *rand.Rand, f *loop.Func, d tensor.DType) []byte {
 	return b
 }
 
-func (c *call) encode(b *bytes.Buffer, kernel int) {
+// encode writes a run of kernel number i as testdata/run.go.txt reads it.
+func encode(b *bytes.Buffer, i int, k *kerneltest.Kernel) {
 	word := func(n int64) { binary.Write(b, binary.LittleEndian, n) }
-	word(int64(kernel))
-	word(lo)
-	word(hi)
-	word(int64(c.n))
-	for i := range c.n {
-		if m, ok := c.bufs[i]; ok {
+	n := len(k.Bufs) + len(k.Ints)
+	for _, w := range []int64{int64(i), k.Lo, k.Hi, int64(n)} {
+		word(w)
+	}
+	for a := range n {
+		if m, ok := k.Bufs[a]; ok {
 			word(math.MinInt64 | int64(len(m)))
 			b.Write(m)
 			b.Write(make([]byte, -len(m)&7))
 			continue
 		}
-		word(c.ints[i])
+		word(k.Ints[a])
 	}
 }
 
@@ -171,50 +169,30 @@ func TestElsewhere(t *testing.T) {
 
 // hold runs all kernels, by an emulator where there is one.
 func hold(t *testing.T, emulator []string, env ...string) {
-	fs := kernels(t)
-	r := rand.New(rand.NewPCG(1, 2))
+	ks := kernels(t)
+	var fs []*loop.Func
 	var in bytes.Buffer
-	calls := make([]call, len(fs))
-	for i, f := range fs {
-		calls[i] = newCall(r, f)
-		calls[i].encode(&in, i)
+	for i, k := range ks {
+		fs = append(fs, k.F)
+		encode(&in, i, k)
 	}
 	args := append(emulator, compile(t, fs, env...))
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stderr = &in, os.Stderr
 	out, err := cmd.Output()
 	require.NoError(t, err)
-	for i, f := range fs {
-		c := calls[i]
-		require.NoError(t, loop.Eval(f, c.bufs, c.ints, lo, hi), f.Name)
-		for a := range c.n {
-			size := len(c.bufs[a])
-			got := out[:size]
-			out = out[(size+7)&^7:]
-			j := slices.IndexFunc(f.Bufs, func(b *loop.Buf) bool { return b.Arg == a })
-			if j >= 0 {
-				assert.Empty(t, differ(f.Bufs[j].Elem, got, c.bufs[a]), "%s: %s\n%v", f.Name, f.Bufs[j].Name, f)
-			}
+	for _, k := range ks {
+		want, err := k.Expected()
+		require.NoError(t, err, k.F.Name)
+		got := map[int][]byte{}
+		for _, a := range slices.Sorted(maps.Keys(k.Bufs)) {
+			size := len(k.Bufs[a])
+			got[a], out = out[:size], out[(size+7)&^7:]
 		}
-		if t.Failed() {
-			return
+		if why := k.Differ(got, want); why != "" {
+			t.Fatalf("%s: %s\n%v", k.F.Name, why, k)
 		}
 	}
-}
-
-// differ lists the first elements that are not the same.
-func differ(d tensor.DType, got, want []byte) (why []any) {
-	g, w := &tensor.Tensor{DType: d, Data: got}, &tensor.Tensor{DType: d, Data: want}
-	s := d.Size()
-	for i := range len(want) / s {
-		if bytes.Equal(got[i*s:(i+1)*s], want[i*s:(i+1)*s]) || d.IsFloat() && g.At(int64(i)) != g.At(int64(i)) && w.At(int64(i)) != w.At(int64(i)) {
-			continue
-		}
-		if why = append(why, i, g.At(int64(i)), w.At(int64(i))); len(why) > 12 {
-			break
-		}
-	}
-	return why
 }
 
 // TestEveryOperationIsRendered: a new operation of package loop cannot be forgotten.
