@@ -130,11 +130,12 @@ func encode(b *bytes.Buffer, i int, k *kerneltest.Kernel) {
 	}
 	for a := range n {
 		if m, ok := k.Bufs[a]; ok {
-			word(math.MinInt64 | int64(len(m)))
+			word(int64(len(m)))
 			b.Write(m)
 			b.Write(make([]byte, -len(m)&7))
 			continue
 		}
+		word(-1)
 		word(k.Ints[a])
 	}
 }

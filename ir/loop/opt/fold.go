@@ -8,7 +8,7 @@ import (
 // fold computes what constants become in vectors, so that they are constants again, which a backend keeps in memory
 // or makes anew at will, where an instruction's result would hold a register throughout a loop; and arithmetic of index
 // constants, which there is where a loop that runs once was. It puts constants second, where instructions have their
-// immediate operand.
+// immediate operand. What gives one of its operands in any case is that operand.
 func fold(f *loop.Func, _ *Target) {
 	o := &folder{defs: definitions(f)}
 	o.block(f.Body)
@@ -51,6 +51,10 @@ func (o *folder) bits(v *loop.Value) (uint64, bool) {
 
 func (o *folder) instr(in *loop.Instr) {
 	r := in.Results[0].Type
+	if v := idle(in); v != nil {
+		o.repl.set(in.Results[0], v)
+		return
+	}
 	x, known := o.bits(in.Args[0])
 	switch in.Op {
 	case loop.OpAdd, loop.OpMul, loop.OpAnd, loop.OpOr, loop.OpXor:
@@ -78,6 +82,17 @@ func (o *folder) instr(in *loop.Instr) {
 			becomes(in, ^x&(1<<(r.Elem.Bits()-1)<<1-1))
 		}
 	}
+}
+
+// idle is the operand that an instruction gives whatever it does, or nil.
+func idle(in *loop.Instr) *loop.Value {
+	switch n := len(in.Args); in.Op {
+	case loop.OpAnd, loop.OpOr, loop.OpSelect:
+		if in.Args[n-1] == in.Args[n-2] {
+			return in.Args[n-1]
+		}
+	}
+	return nil
 }
 
 // indexOps is the arithmetic of indices that addresses are made of.

@@ -182,6 +182,19 @@ kernel k (b0 i64 arg 0, b1 i64 arg 1 write, %0 arg 2) range %1 %2 {
   }
 }
 `},
+	{"a choice between equals is none", `
+kernel k (x f32 arg 0, y f32 arg 1 write) range %lo %hi {
+  %0 f32 = load x %lo
+  %1 bool = cmp lt %0 %0
+  %2 bool = or %1 %1
+  %3 f32 = select %2 %0 %0
+  store y %lo %3
+}`, `
+kernel k (x f32 arg 0, y f32 arg 1 write) range %0 %1 {
+  %2 f32 = load x %0
+  store y %0 %2
+}
+`},
 }
 
 func TestOptimize(t *testing.T) {
