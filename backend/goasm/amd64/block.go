@@ -37,10 +37,6 @@ func (s *sel) count(b *loop.Block) {
 func (s *sel) fuse(b *loop.Block) {
 	inAddr := map[*loop.Value]int{}
 	asFlag := map[*loop.Value]int{}
-	pos := map[*loop.Instr]int{}
-	for i, in := range b.Instrs {
-		pos[in] = i
-	}
 	s.eachUse(b, func(in *loop.Instr, i int) {
 		switch {
 		case (in.Op.Reads() || in.Op.Writes()) && i == 0:

@@ -47,7 +47,7 @@ func (s *sel) maskToInt(in *loop.Instr) {
 	t := in.Results[0].Type
 	one := mach.R(s.vecConst(t, 1), s.view(t))
 	if s.wide {
-		s.f.Emit(map[int]string{1: "VMOVDQU8", 2: "VMOVDQU16", 4: "VMOVDQU32", 8: "VMOVDQU64"}[t.Elem.Size()]+".Z", one, s.r(in.Args[0]), mach.W(s.result(in), s.view(t)))
+		s.f.Emit(wideMaskedMove(t)+".Z", one, s.r(in.Args[0]), mach.W(s.result(in), s.view(t)))
 		return
 	}
 	s.f.Emit("VPAND", one, mach.R(s.mask(in.Args[0], t.Elem.Size()), s.view(t)), mach.W(s.result(in), s.view(t)))

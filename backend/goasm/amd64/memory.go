@@ -141,9 +141,7 @@ func gatherRule(s *sel, in *loop.Instr) {
 		loadRule(s, in)
 		return
 	}
-	op := map[bool]string{true: "VGATHERQP", false: "VPGATHERQ"}[t.Elem == tensor.F32 || t.Elem == tensor.F64]
-	suffix := map[string][2]string{"VGATHERQP": {"S", "D"}, "VPGATHERQ": {"D", "Q"}}[op]
-	op += suffix[map[int]int{4: 0, 8: 1}[t.Elem.Size()]]
+	op := map[bool][2]string{true: {"VGATHERQPS", "VGATHERQPD"}, false: {"VPGATHERQD", "VPGATHERQQ"}}[isFloat(t)][t.Elem.Size()/8]
 	idx := s.reg(in.Args[0])
 	base := s.bases[in.Buf]
 	at := mach.MemX(base.Reg, idx, uint8(t.Elem.Size()), base.Imm)

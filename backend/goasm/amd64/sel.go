@@ -26,7 +26,6 @@ type sel struct {
 	consts     map[constKey]mach.Reg
 	byteConsts map[string]mach.Reg
 	entry      []*mach.Inst // constants, computed where the kernel begins
-	cur        *loop.Instr
 }
 
 type constKey struct {
@@ -289,7 +288,6 @@ func (s *sel) copyOf(v *loop.Value) mach.Reg {
 
 // instr selects one instruction.
 func (s *sel) instr(in *loop.Instr) {
-	s.cur = in
 	rule := rules[in.Op]
 	if rule == nil {
 		s.fail("no rule for %v", in.Op)
