@@ -2,6 +2,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,11 +107,7 @@ func start(name string, opts Options) (*Compiled, error) {
 // chooseBackend finds the backend, and keeps of the target's levels those that it has code for. That it is not
 // installed matters when code is wanted.
 func (c *Compiled) chooseBackend() (err error) {
-	name := c.opts.Backend
-	if (name == "" || name == "auto") && c.Target.Arch == target.Portable {
-		name = "goasm" // which alone writes Go
-	}
-	if c.Backend, err = OpenBackend(name); err != nil {
+	if c.Backend, err = OpenBackend(c.opts.Backend, c.Target.Levels...); err != nil {
 		if errors.Is(err, llvm.ErrNotFound) {
 			c.missing, err = err, nil
 		}
@@ -211,25 +209,30 @@ func Backends(l *target.Level) (names []string) {
 // ErrNoBackend is the error for the name of a backend that there is not.
 var ErrNoBackend = errors.New("want auto, llvm or goasm")
 
-// OpenBackend finds a backend; "auto" and "" mean the first that works here.
-func OpenBackend(name string) (backend.Backend, error) {
-	var first error
+// OpenBackend finds a backend; "auto" and "" mean the first that works here, and that has code for one of the
+// levels, if any backend has.
+func OpenBackend(name string, levels ...*target.Level) (found backend.Backend, err error) {
 	for _, b := range backends {
 		if name != "" && name != "auto" && name != b.name {
 			continue
 		}
-		be, err := b.open()
-		if err == nil {
+		be, e := b.open()
+		switch {
+		case e != nil:
+			err = cmp.Or(err, e)
+		case len(levels) == 0 || slices.ContainsFunc(levels, be.Has):
 			return be, nil
-		}
-		if first == nil {
-			first = err
+		case found == nil:
+			found = be
 		}
 	}
-	if first == nil {
-		return nil, fmt.Errorf("-backend=%s: %w", name, ErrNoBackend)
+	if found == nil && err == nil {
+		err = fmt.Errorf("-backend=%s: %w", name, ErrNoBackend)
 	}
-	return nil, first
+	if found != nil {
+		err = nil
+	}
+	return found, err
 }
 
 // Generate compiles the kernels for an operating system of the target's architecture.
