@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/nnc-go/nnc/backend/goasm/mach"
+	"github.com/nnc-go/nnc/backend/goasm/selection"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/target"
 )
@@ -136,26 +137,9 @@ func fold(in *mach.Inst, i, size int) bool {
 	return size >= 16 && size == 16<<in.Args[i].View
 }
 
-// argBytes is the size of a kernel's arguments: args, lo, hi, scratch.
-const argBytes = 32
-
 // Render writes kernels of a level; names gives the symbol of each, pool takes their constants.
 func Render(w io.Writer, level *target.Level, funcs []*loop.Func, names func(f *loop.Func) string, pool *mach.Pool) error {
-	fs := make([]*mach.Func, len(funcs))
-	for i, f := range funcs {
-		s, err := selectFunc(f, level, names(f), pool)
-		if err != nil {
-			return err
-		}
-		fs[i] = s.f
-	}
-	m := machineOf(level)
-	phys, err := mach.AllocateAll(fs, m)
-	if err != nil {
-		return err
-	}
-	for i, f := range funcs {
-		mach.Print(w, fs[i], m, phys[i], fmt.Sprintf("%s: %s", f.Name, f.Comment), argBytes)
-	}
-	return nil
+	return selection.Render(w, machineOf(level), funcs, names, func(f *loop.Func, symbol string) (*mach.Func, error) {
+		return selectFunc(f, level, symbol, pool)
+	})
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// survey counts uses and decides what becomes part of other instructions.
-func (s *sel) survey(b *loop.Block) {
+// Survey counts uses and decides what becomes part of other instructions.
+func (s *sel) Survey(b *loop.Block) {
 	s.count(b)
 	s.fuse(b)
 }
@@ -17,17 +17,17 @@ func (s *sel) survey(b *loop.Block) {
 func (s *sel) count(b *loop.Block) {
 	for _, in := range b.Instrs {
 		for _, r := range in.Results {
-			s.def[r] = in
+			s.Def[r] = in
 		}
 		for _, a := range in.Args {
-			s.uses[a]++
+			s.Uses[a]++
 		}
 		for _, sub := range in.Blocks {
 			s.count(sub)
 		}
 	}
 	for _, y := range b.Yield {
-		s.uses[y]++
+		s.Uses[y]++
 	}
 }
 
@@ -50,15 +50,15 @@ func (s *sel) fuse(b *loop.Block) {
 			s.fuse(sub)
 		}
 		switch {
-		case in.Op == loop.OpAdd && in.Results[0].Type == loop.Index && inAddr[in.Results[0]] == s.uses[in.Results[0]]:
+		case in.Op == loop.OpAdd && in.Results[0].Type == loop.Index && inAddr[in.Results[0]] == s.Uses[in.Results[0]]:
 			if _, ok := s.integer(in.Args[1]); ok {
-				s.fused[in.Results[0]] = true
+				s.Fused[in.Results[0]] = true
 			}
-		case in.Op == loop.OpCmp && in.Args[0].Type.Lanes == 1 && s.classOf(in.Args[0].Type) == mach.GPR && in.Args[0].Type.Elem.Bits() >= 32 && asFlag[in.Results[0]] == s.uses[in.Results[0]]:
-			s.fused[in.Results[0]] = true
+		case in.Op == loop.OpCmp && in.Args[0].Type.Lanes == 1 && s.classOf(in.Args[0].Type) == mach.GPR && in.Args[0].Type.Elem.Bits() >= 32 && asFlag[in.Results[0]] == s.Uses[in.Results[0]]:
+			s.Fused[in.Results[0]] = true
 		case in.Op == loop.OpCmp && s.onlySelects(b, in):
-			s.fused[in.Results[0]] = true
-		case in.Op == loop.OpLoad && s.uses[in.Results[0]] == 1:
+			s.Fused[in.Results[0]] = true
+		case in.Op == loop.OpLoad && s.Uses[in.Results[0]] == 1:
 			s.fuseLoad(b, at, in)
 		}
 	}
@@ -77,7 +77,7 @@ func (s *sel) onlySelects(b *loop.Block, c *loop.Instr) bool {
 			}
 		}
 	}
-	return n > 0 && n == s.uses[c.Results[0]]
+	return n > 0 && n == s.Uses[c.Results[0]]
 }
 
 // eachUse visits the operands of a block's instructions and those inside them.
@@ -102,9 +102,9 @@ func (s *sel) fuseLoad(b *loop.Block, at int, in *loop.Instr) {
 		if slices.Contains(user.Args, v) {
 			switch {
 			case !spread && user.Op == loop.OpBroadcast && user.Results[0].Type.Elem != tensor.Bool:
-				s.fused[v] = true
+				s.Fused[v] = true
 				v, spread = user.Results[0], true
-				if left = s.uses[v]; !s.wide || left > 1 && left+s.carries(b)+1 <= s.level.Regs {
+				if left = s.Uses[v]; !s.wide || left > 1 && left+s.carries(b)+1 <= s.Level.Regs {
 					return
 				}
 				continue
@@ -112,7 +112,7 @@ func (s *sel) fuseLoad(b *loop.Block, at int, in *loop.Instr) {
 				return
 			}
 			if left--; left == 0 {
-				s.fused[v] = true
+				s.Fused[v] = true
 				return
 			}
 		}
@@ -149,62 +149,40 @@ func (s *sel) takesMemory(user *loop.Instr, v *loop.Value) bool {
 	return false
 }
 
-func (s *sel) block(b *loop.Block) {
+// Block implements selection.Arch.
+func (s *sel) Block(b *loop.Block) {
 	for _, in := range b.Instrs {
-		if in.Op == loop.OpConst || len(in.Results) == 1 && s.fused[in.Results[0]] {
+		if in.Op == loop.OpConst || len(in.Results) == 1 && s.Fused[in.Results[0]] {
 			continue
 		}
-		s.instr(in)
+		s.Instr(in)
 	}
 }
 
-// forLoop writes a loop that tests at its end, guarded by a test before it. The carried values have
-// registers of their own, which are the results after it.
-func (s *sel) forLoop(in *loop.Instr) {
-	body := in.Blocks[0]
-	lo, hi := in.Args[0], in.Args[1]
-	for i, p := range body.Params[1:] {
-		r := s.newReg(p.Type)
-		s.regs[p], s.regs[in.Results[i]] = r, r
-		s.assign(p.Type, r, in.Args[2+i])
+// Align implements selection.Arch.
+func (s *sel) Align(b *loop.Block) {
+	if !slices.ContainsFunc(b.Instrs, func(in *loop.Instr) bool { return in.Op == loop.OpFor }) {
+		s.F.Emit("PCALIGN", mach.Imm(32))
 	}
-	iv := s.newReg(loop.Index)
-	s.assign(loop.Index, iv, lo)
-	s.regs[body.Params[0]] = iv
-	top, end := s.f.NewLabel(), s.f.NewLabel()
-	l, okl := s.integer(lo)
-	h, okh := s.integer(hi)
-	if !okl || !okh || l >= h {
-		s.compare(loop.Index, mach.R(iv, 0), s.limit(hi))
-		s.branch("JGE", end)
-	}
-	s.f.Depth++
-	if s.innermost(body) {
-		s.f.Emit("PCALIGN", mach.Imm(32))
-	}
-	s.f.Place(top).Comment = loop.Heading(in, s.constant)
-	s.block(body)
-	s.yield(body.Params[1:], body.Yield)
-	step := mach.Imm(int64(in.Imm))
-	if step.Imm != int64(int32(step.Imm)) {
-		r := s.newReg(loop.Index)
-		s.setInt(r, step.Imm)
-		step = mach.R(r, 0)
-	}
-	s.f.Emit("ADDQ", step, mach.RW(iv, 0))
+}
+
+// Done implements selection.Arch.
+func (s *sel) Done(iv mach.Reg, hi *loop.Value, label int) {
 	s.compare(loop.Index, mach.R(iv, 0), s.limit(hi))
-	s.branch("JLT", top)
-	s.f.Depth--
-	s.f.Place(end)
+	s.branch("JGE", label)
 }
 
-func (s *sel) innermost(b *loop.Block) bool {
-	for _, in := range b.Instrs {
-		if in.Op == loop.OpFor {
-			return false
-		}
+// Again implements selection.Arch.
+func (s *sel) Again(iv mach.Reg, step int64, hi *loop.Value, label int) {
+	n := mach.Imm(step)
+	if step != int64(int32(step)) {
+		r := s.NewReg(loop.Index)
+		s.setInt(r, step)
+		n = mach.R(r, 0)
 	}
-	return true
+	s.F.Emit("ADDQ", n, mach.RW(iv, 0))
+	s.compare(loop.Index, mach.R(iv, 0), s.limit(hi))
+	s.branch("JLT", label)
 }
 
 // limit is an integer operand of a comparison.
@@ -216,84 +194,35 @@ func (s *sel) limit(v *loop.Value) mach.Arg {
 }
 
 func (s *sel) branch(op string, label int) {
-	s.f.Add(&mach.Inst{Op: op, Flow: mach.Branch, Args: []mach.Arg{mach.Label(label)}})
+	s.F.Add(&mach.Inst{Op: op, Flow: mach.Branch, Args: []mach.Arg{mach.Label(label)}})
 }
 
-func (s *sel) jump(label int) {
-	s.f.Add(&mach.Inst{Op: "JMP", Flow: mach.Jump, Args: []mach.Arg{mach.Label(label)}})
+// Jump implements selection.Arch.
+func (s *sel) Jump(label int) {
+	s.F.Add(&mach.Inst{Op: "JMP", Flow: mach.Jump, Args: []mach.Arg{mach.Label(label)}})
 }
 
-// assign sets a register that outlives this place to v.
-func (s *sel) assign(t loop.Type, dst mach.Reg, v *loop.Value) {
-	if n, ok := s.integer(v); ok && s.classOf(t) == mach.GPR {
+// Assign implements selection.Arch.
+func (s *sel) Assign(dst mach.Reg, v *loop.Value) {
+	bits, ok := s.Constant(v)
+	switch class := s.classOf(v.Type); {
+	case ok && class == mach.GPR:
+		n, _ := s.integer(v)
 		s.setIntPlain(dst, n)
-		return
+	case ok && class == mach.Vec && v.Type.Elem != tensor.Bool:
+		s.F.Add(s.setVec(dst, v.Type, bits))
+	default:
+		s.Move(v.Type, dst, s.Carried(v))
 	}
-	if bits, ok := s.constant(v); ok && s.classOf(t) == mach.Vec && t.Elem != tensor.Bool {
-		s.f.Add(s.setVec(dst, t, bits))
-		return
-	}
-	s.move(t, dst, s.carried(v))
 }
 
 // setIntPlain is setInt for a register with several definitions, which must not be repeated.
-func (s *sel) setIntPlain(r mach.Reg, n int64) { s.f.Emit("MOVQ", mach.Imm(n), mach.W(r, 0)) }
+func (s *sel) setIntPlain(r mach.Reg, n int64) { s.F.Emit("MOVQ", mach.Imm(n), mach.W(r, 0)) }
 
-// carried is v in the form in which values cross from block to block.
-func (s *sel) carried(v *loop.Value) mach.Reg {
+// Carried is v in the form in which values cross from block to block.
+func (s *sel) Carried(v *loop.Value) mach.Reg {
 	if v.Type.Elem == tensor.Bool && v.Type.Lanes > 1 && !s.wide {
-		return s.mask(v, s.maskWidth(v.Type))
+		return s.mask(v, s.MaskWidth(v.Type))
 	}
-	return s.reg(v)
-}
-
-// yield moves values into the registers of params, all at once: values that are themselves among those
-// registers are saved first.
-func (s *sel) yield(params, values []*loop.Value) {
-	targets := map[mach.Reg]bool{}
-	for _, p := range params {
-		targets[s.regs[p]] = true
-	}
-	from := make([]mach.Reg, len(values))
-	for i, v := range values {
-		if _, ok := s.integer(v); ok && s.classOf(v.Type) == mach.GPR {
-			continue
-		}
-		from[i] = s.carried(v)
-		if from[i] != s.regs[params[i]] && targets[from[i]] {
-			t := s.newReg(v.Type)
-			s.move(v.Type, t, from[i])
-			from[i] = t
-		}
-	}
-	for i, v := range values {
-		dst := s.regs[params[i]]
-		switch n, ok := s.integer(v); {
-		case from[i] == dst:
-		case from[i] == 0 && ok:
-			s.setIntPlain(dst, n)
-		default:
-			s.move(v.Type, dst, from[i])
-		}
-	}
-}
-
-// cond writes a conditional; its results are registers that both sides set.
-func (s *sel) cond(in *loop.Instr) {
-	for _, v := range in.Results {
-		s.regs[v] = s.newReg(v.Type)
-	}
-	els, end := s.f.NewLabel(), s.f.NewLabel()
-	s.branchUnless(in.Args[0], els)
-	s.block(in.Blocks[0])
-	s.yield(in.Results, in.Blocks[0].Yield)
-	if len(in.Blocks[1].Instrs) == 0 && len(in.Results) == 0 {
-		s.f.Place(els)
-		return
-	}
-	s.jump(end)
-	s.f.Place(els)
-	s.block(in.Blocks[1])
-	s.yield(in.Results, in.Blocks[1].Yield)
-	s.f.Place(end)
+	return s.Reg(v)
 }

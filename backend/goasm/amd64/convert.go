@@ -8,15 +8,15 @@ import (
 
 func bitcastRule(s *sel, in *loop.Instr) {
 	from, to := in.Args[0].Type, in.Results[0].Type
-	x := s.reg(in.Args[0])
+	x := s.Reg(in.Args[0])
 	a, b := s.classOf(from), s.classOf(to)
 	switch {
 	case a == b:
-		s.regs[in.Results[0]] = x
+		s.Regs[in.Results[0]] = x
 	case b == mach.GPR:
-		s.f.Emit("VMOVQ", mach.R(x, vX), mach.W(s.result(in), 0))
+		s.F.Emit("VMOVQ", mach.R(x, vX), mach.W(s.result(in), 0))
 	default:
-		s.f.Emit("VMOVQ", mach.R(x, 0), mach.W(s.result(in), vX))
+		s.F.Emit("VMOVQ", mach.R(x, 0), mach.W(s.result(in), vX))
 	}
 }
 
@@ -24,7 +24,7 @@ func convertRule(s *sel, in *loop.Instr) {
 	from, to := in.Args[0].Type, in.Results[0].Type
 	switch {
 	case from.Elem == to.Elem:
-		s.regs[in.Results[0]] = s.reg(in.Args[0])
+		s.Regs[in.Results[0]] = s.Reg(in.Args[0])
 	case from.Elem == tensor.Bool && to.Lanes > 1:
 		s.maskToInt(in)
 	case from.Elem == tensor.F16 || to.Elem == tensor.F16:
@@ -38,7 +38,7 @@ func convertRule(s *sel, in *loop.Instr) {
 	case isFloat(from):
 		s.floatToInt(in)
 	default:
-		s.regs[in.Results[0]] = s.resizeInt(s.reg(in.Args[0]), from, to)
+		s.Regs[in.Results[0]] = s.resizeInt(s.Reg(in.Args[0]), from, to)
 	}
 }
 
@@ -47,32 +47,32 @@ func (s *sel) maskToInt(in *loop.Instr) {
 	t := in.Results[0].Type
 	one := mach.R(s.vecConst(t, 1), s.view(t))
 	if s.wide {
-		s.f.Emit(wideMaskedMove(t)+".Z", one, s.r(in.Args[0]), mach.W(s.result(in), s.view(t)))
+		s.F.Emit(wideMaskedMove(t)+".Z", one, s.r(in.Args[0]), mach.W(s.result(in), s.view(t)))
 		return
 	}
-	s.f.Emit("VPAND", one, mach.R(s.mask(in.Args[0], t.Elem.Size()), s.view(t)), mach.W(s.result(in), s.view(t)))
+	s.F.Emit("VPAND", one, mach.R(s.mask(in.Args[0], t.Elem.Size()), s.view(t)), mach.W(s.result(in), s.view(t)))
 }
 
 // convertHalf converts between f16 and f32.
 func (s *sel) convertHalf(in *loop.Instr) {
 	from, to := in.Args[0].Type, in.Results[0].Type
 	if from.Elem != tensor.F32 && to.Elem != tensor.F32 {
-		s.fail("%v to %v", from, to)
+		s.Fail("%v to %v", from, to)
 	}
-	x := s.reg(in.Args[0])
+	x := s.Reg(in.Args[0])
 	switch {
 	case to.Elem == tensor.F32 && to.Lanes == 1:
-		t := s.f.New(mach.Vec, 16)
-		s.f.Emit("VMOVQ", mach.R(x, 0), mach.W(t, vX))
-		s.f.Emit("VCVTPH2PS", mach.R(t, vX), mach.W(s.result(in), vX))
+		t := s.F.New(mach.Vec, 16)
+		s.F.Emit("VMOVQ", mach.R(x, 0), mach.W(t, vX))
+		s.F.Emit("VCVTPH2PS", mach.R(t, vX), mach.W(s.result(in), vX))
 	case to.Elem == tensor.F32:
-		s.f.Emit("VCVTPH2PS", mach.R(x, s.view(from)), mach.W(s.result(in), s.view(to)))
+		s.F.Emit("VCVTPH2PS", mach.R(x, s.view(from)), mach.W(s.result(in), s.view(to)))
 	case to.Lanes == 1:
-		t := s.f.New(mach.Vec, 16)
-		s.f.Emit("VCVTPS2PH", mach.Imm(0), mach.R(x, vX), mach.W(t, vX))
-		s.f.Emit("VMOVQ", mach.R(t, vX), mach.W(s.result(in), 0))
+		t := s.F.New(mach.Vec, 16)
+		s.F.Emit("VCVTPS2PH", mach.Imm(0), mach.R(x, vX), mach.W(t, vX))
+		s.F.Emit("VMOVQ", mach.R(t, vX), mach.W(s.result(in), 0))
 	default:
-		s.f.Emit("VCVTPS2PH", mach.Imm(0), mach.R(x, s.view(from)), mach.W(s.result(in), s.view(to)))
+		s.F.Emit("VCVTPS2PH", mach.Imm(0), mach.R(x, s.view(from)), mach.W(s.result(in), s.view(to)))
 	}
 }
 
@@ -82,28 +82,28 @@ func (s *sel) convertScalar(in *loop.Instr) {
 	switch {
 	case isFloat(from) && isFloat(to):
 		x := s.r(in.Args[0])
-		s.f.Emit("VCVT"+single[from.Elem]+"2"+single[to.Elem], x, x, mach.W(s.result(in), vX))
+		s.F.Emit("VCVT"+single[from.Elem]+"2"+single[to.Elem], x, x, mach.W(s.result(in), vX))
 	case isFloat(to):
 		x := s.extended(in.Args[0])
 		op := "VCVTSI2" + single[to.Elem] + "Q"
 		if from.Elem == tensor.U64 {
 			op = "VCVTUSI2" + single[to.Elem] + "Q"
 		}
-		zero := s.f.New(mach.Vec, 16)
+		zero := s.F.New(mach.Vec, 16)
 		w := mach.W(zero, vX)
-		s.f.Emit(s.xorOp(), w, w, w)
-		s.f.Emit(op, mach.R(x, 0), mach.R(zero, vX), mach.W(s.result(in), vX))
+		s.F.Emit(s.xorOp(), w, w, w)
+		s.F.Emit(op, mach.R(x, 0), mach.R(zero, vX), mach.W(s.result(in), vX))
 	case isFloat(from):
 		op := "VCVTT" + single[from.Elem] + "2SIQ"
 		if to.Elem == tensor.U64 {
 			op = "VCVTT" + single[from.Elem] + "2USIQ"
 		}
 		x := s.r(in.Args[0])
-		s.f.Emit(op, x, mach.W(s.result(in), 0))
+		s.F.Emit(op, x, mach.W(s.result(in), 0))
 	case from.Elem.Bits() < to.Elem.Bits():
-		s.regs[in.Results[0]] = s.extended(in.Args[0])
+		s.Regs[in.Results[0]] = s.extended(in.Args[0])
 	default:
-		s.regs[in.Results[0]] = s.reg(in.Args[0])
+		s.Regs[in.Results[0]] = s.Reg(in.Args[0])
 	}
 }
 
@@ -126,7 +126,7 @@ func (s *sel) resizeFloat(in *loop.Instr) {
 	if from.Elem == tensor.F64 {
 		op = s.sized("VCVTPD2PS", from)
 	}
-	s.f.Emit(op, x, mach.W(s.result(in), s.view(to)))
+	s.F.Emit(op, x, mach.W(s.result(in), s.view(to)))
 }
 
 // resizeInt truncates or extends vectors of integers.
@@ -142,17 +142,17 @@ func (s *sel) resizeInt(x mach.Reg, from, to loop.Type) mach.Reg {
 	if from.Elem.Class() == tensor.ClassInt {
 		op = "VPMOVSX"
 	}
-	r := s.f.New(mach.Vec, to.Lanes*b)
-	s.f.Emit(op+letter(a)+letter(b), mach.R(x, viewOf(from.Lanes*a)), mach.W(r, viewOf(to.Lanes*b)))
+	r := s.F.New(mach.Vec, to.Lanes*b)
+	s.F.Emit(op+letter(a)+letter(b), mach.R(x, viewOf(from.Lanes*a)), mach.W(r, viewOf(to.Lanes*b)))
 	return r
 }
 
 // narrow truncates n lanes from a to b bytes.
 func (s *sel) narrow(x mach.Reg, n, a, b int) mach.Reg {
-	r := s.f.New(mach.Vec, n*b)
+	r := s.F.New(mach.Vec, n*b)
 	from := viewOf(n * a)
 	if s.wide {
-		s.f.Emit("VPMOV"+letter(a)+letter(b), mach.R(x, from), mach.W(r, viewOf(n*b)))
+		s.F.Emit("VPMOV"+letter(a)+letter(b), mach.R(x, from), mach.W(r, viewOf(n*b)))
 		return r
 	}
 	pick := make([]byte, min(n*a, 32))
@@ -170,21 +170,21 @@ func (s *sel) narrow(x mach.Reg, n, a, b int) mach.Reg {
 		pick = append(pick, make([]byte, 16-len(pick))...)
 	}
 	if from == vX {
-		s.f.Emit("VPSHUFB", mach.R(s.bytesConst(pick[:16]), vX), mach.R(x, vX), mach.W(r, vX))
+		s.F.Emit("VPSHUFB", mach.R(s.bytesConst(pick[:16]), vX), mach.R(x, vX), mach.W(r, vX))
 		return r
 	}
-	t, hi := s.f.New(mach.Vec, 32), s.f.New(mach.Vec, 16)
-	s.f.Emit("VPSHUFB", mach.R(s.bytesConst(pick), vY), mach.R(x, vY), mach.W(t, vY))
-	s.f.Emit("VEXTRACTI128", mach.Imm(1), mach.R(t, vY), mach.W(hi, vX))
+	t, hi := s.F.New(mach.Vec, 32), s.F.New(mach.Vec, 16)
+	s.F.Emit("VPSHUFB", mach.R(s.bytesConst(pick), vY), mach.R(x, vY), mach.W(t, vY))
+	s.F.Emit("VEXTRACTI128", mach.Imm(1), mach.R(t, vY), mach.W(hi, vX))
 	unpack := map[int]string{2: "VPUNPCKLQDQ", 4: "VPUNPCKLDQ", 8: "VPUNPCKLWD"}[a/b]
-	s.f.Emit(unpack, mach.R(hi, vX), mach.R(t, vX), mach.W(r, vX))
+	s.F.Emit(unpack, mach.R(hi, vX), mach.R(t, vX), mach.W(r, vX))
 	return r
 }
 
 // intToFloat: through i32 for narrower integers.
 func (s *sel) intToFloat(in *loop.Instr) {
 	from, to := in.Args[0].Type, in.Results[0].Type
-	x := s.reg(in.Args[0])
+	x := s.Reg(in.Args[0])
 	signed := from.Elem.Class() == tensor.ClassInt
 	if from.Elem.Size() < 4 {
 		i32 := loop.Vec(tensor.I32, from.Lanes)
@@ -199,7 +199,7 @@ func (s *sel) intToFloat(in *loop.Instr) {
 	default:
 		op = s.sized(map[bool]string{true: "VCVTQQ2PS", false: "VCVTUQQ2PS"}[signed], from)
 	}
-	s.f.Emit(op, mach.R(x, s.view(from)), mach.W(s.result(in), s.view(to)))
+	s.F.Emit(op, mach.R(x, s.view(from)), mach.W(s.result(in), s.view(to)))
 }
 
 // floatToInt: through i32 for narrower integers, which the value must fit.
@@ -211,7 +211,7 @@ func (s *sel) floatToInt(in *loop.Instr) {
 	if to.Elem.Size() < 4 {
 		mid, signed = loop.Vec(tensor.I32, to.Lanes), true
 	}
-	r := s.f.New(mach.Vec, mid.Lanes*mid.Elem.Size())
+	r := s.F.New(mach.Vec, mid.Lanes*mid.Elem.Size())
 	u := map[bool]string{true: "", false: "U"}[signed]
 	op := "VCVTT" + floatSuffix(from) + "2"
 	switch {
@@ -222,6 +222,6 @@ func (s *sel) floatToInt(in *loop.Instr) {
 	default:
 		op += u + "DQ"
 	}
-	s.f.Emit(op, x, mach.W(r, s.view(mid)))
-	s.regs[in.Results[0]] = s.resizeInt(r, mid, to)
+	s.F.Emit(op, x, mach.W(r, s.view(mid)))
+	s.Regs[in.Results[0]] = s.resizeInt(r, mid, to)
 }

@@ -6,12 +6,6 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// maskWidth is how wide AVX2 holds the lanes of a vector of booleans that crosses from block to block: as
-// wide as elements of that many lanes can be.
-func (s *sel) maskWidth(t loop.Type) int {
-	return max(1, min(8, s.level.VecBytes/t.Lanes))
-}
-
 // maskConst is a mask with all lanes set or none.
 func (s *sel) maskConst(size int, on bool) mach.Reg {
 	bits := uint64(0)
@@ -24,46 +18,20 @@ func (s *sel) maskConst(size int, on bool) mach.Reg {
 // mask is v, a vector of booleans, with lanes of width bytes (AVX2).
 func (s *sel) mask(v *loop.Value, width int) mach.Reg {
 	n := v.Type.Lanes
-	if bits, ok := s.constant(v); ok {
+	if bits, ok := s.Constant(v); ok {
 		return s.maskConst(n*width, bits&1 == 1)
 	}
-	r := s.reg(v)
-	have := s.widthOf(v)
+	r := s.Reg(v)
+	have := s.WidthOf(v)
 	if have == width {
 		return r
 	}
 	if width > have {
-		d := s.f.New(mach.Vec, n*width)
-		s.f.Emit("VPMOVSX"+letter(have)+letter(width), mach.R(r, viewOf(n*have)), mach.W(d, viewOf(n*width)))
+		d := s.F.New(mach.Vec, n*width)
+		s.F.Emit("VPMOVSX"+letter(have)+letter(width), mach.R(r, viewOf(n*have)), mach.W(d, viewOf(n*width)))
 		return d
 	}
 	return s.narrow(r, n, have, width)
-}
-
-// widthOf is the width of the lanes in which v is held.
-func (s *sel) widthOf(v *loop.Value) int {
-	if w, ok := s.width[v]; ok {
-		return w
-	}
-	return s.maskWidth(v.Type)
-}
-
-// setMask makes r, with lanes of width bytes, the result of in.
-func (s *sel) setMask(in *loop.Instr, r mach.Reg, width int) {
-	s.regs[in.Results[0]], s.width[in.Results[0]] = r, width
-}
-
-// common is the width in which to combine masks: the wider of those that have one.
-func (s *sel) common(vs ...*loop.Value) (w int) {
-	for _, v := range vs {
-		if _, ok := s.constant(v); !ok {
-			w = max(w, s.widthOf(v))
-		}
-	}
-	if w == 0 {
-		w = s.maskWidth(vs[0].Type)
-	}
-	return w
 }
 
 // maskLogic selects and, or, xor and not of vectors of booleans.
@@ -72,40 +40,40 @@ func (s *sel) maskLogic(in *loop.Instr) {
 	if s.wide {
 		x := s.r(in.Args[0])
 		if in.Op == loop.OpNot {
-			s.f.Emit("KNOTQ", x, mach.W(s.result(in), 0))
+			s.F.Emit("KNOTQ", x, mach.W(s.result(in), 0))
 			return
 		}
-		s.f.Emit("K"+op+"Q", s.r(in.Args[1]), x, mach.W(s.result(in), 0))
+		s.F.Emit("K"+op+"Q", s.r(in.Args[1]), x, mach.W(s.result(in), 0))
 		return
 	}
-	w := s.common(in.Args...)
+	w := s.Common(in.Args...)
 	n := in.Results[0].Type.Lanes
 	view := viewOf(n * w)
-	r := s.f.New(mach.Vec, n*w)
+	r := s.F.New(mach.Vec, n*w)
 	x := mach.R(s.mask(in.Args[0], w), view)
 	if in.Op == loop.OpNot {
-		s.f.Emit("VPXOR", x, mach.R(s.maskConst(n*w, true), view), mach.W(r, view))
+		s.F.Emit("VPXOR", x, mach.R(s.maskConst(n*w, true), view), mach.W(r, view))
 	} else {
-		s.f.Emit("VP"+op, mach.R(s.mask(in.Args[1], w), view), x, mach.W(r, view))
+		s.F.Emit("VP"+op, mach.R(s.mask(in.Args[1], w), view), x, mach.W(r, view))
 	}
-	s.setMask(in, r, w)
+	s.SetMask(in, r, w)
 }
 
 // maskBroadcast repeats a scalar boolean.
 func (s *sel) maskBroadcast(in *loop.Instr) {
 	t := in.Results[0].Type
-	g := s.f.New(mach.GPR, 8)
-	s.move(loop.Index, g, s.reg(in.Args[0]))
-	s.f.Emit("NEGQ", mach.RW(g, 0))
+	g := s.F.New(mach.GPR, 8)
+	s.Move(loop.Index, g, s.Reg(in.Args[0]))
+	s.F.Emit("NEGQ", mach.RW(g, 0))
 	if s.wide {
-		s.f.Emit("KMOVQ", mach.R(g, 0), mach.W(s.result(in), 0))
+		s.F.Emit("KMOVQ", mach.R(g, 0), mach.W(s.result(in), 0))
 		return
 	}
-	w := s.maskWidth(t)
-	x, r := s.f.New(mach.Vec, 16), s.f.New(mach.Vec, w*t.Lanes)
-	s.f.Emit("VMOVQ", mach.R(g, 0), mach.W(x, vX))
-	s.f.Emit("VPBROADCASTQ", mach.R(x, vX), mach.W(r, viewOf(w*t.Lanes)))
-	s.setMask(in, r, w)
+	w := s.MaskWidth(t)
+	x, r := s.F.New(mach.Vec, 16), s.F.New(mach.Vec, w*t.Lanes)
+	s.F.Emit("VMOVQ", mach.R(g, 0), mach.W(x, vX))
+	s.F.Emit("VPBROADCASTQ", mach.R(x, vX), mach.W(r, viewOf(w*t.Lanes)))
+	s.SetMask(in, r, w)
 }
 
 // floatPreds are the comparison codes of VCMPPS: quiet, ordered but for NE.
@@ -132,7 +100,7 @@ func cmpRule(s *sel, in *loop.Instr) {
 			op = "VPCMPU"
 		}
 		x, y := s.r(in.Args[0]), s.r(in.Args[1])
-		s.f.Emit(op+letter(t.Elem.Size()), mach.Imm(intPreds[in.Pred]), y, x, mach.W(s.result(in), 0))
+		s.F.Emit(op+letter(t.Elem.Size()), mach.Imm(intPreds[in.Pred]), y, x, mach.W(s.result(in), 0))
 	default:
 		s.cmpInts(in)
 	}
@@ -143,17 +111,17 @@ func (s *sel) cmpScalarFloat(in *loop.Instr) {
 	x, y := s.r(in.Args[0]), s.r(in.Args[1])
 	r := s.result(in)
 	if s.wide {
-		k := s.f.New(mach.Pred, 8)
-		s.f.Emit("VCMP"+floatSuffix(t), mach.Imm(floatPreds[in.Pred]), y, x, mach.W(k, 0))
-		s.f.Emit("KMOVB", mach.R(k, 0), mach.W(r, 0))
+		k := s.F.New(mach.Pred, 8)
+		s.F.Emit("VCMP"+floatSuffix(t), mach.Imm(floatPreds[in.Pred]), y, x, mach.W(k, 0))
+		s.F.Emit("KMOVB", mach.R(k, 0), mach.W(r, 0))
 		return
 	}
-	m := s.f.New(mach.Vec, 16)
-	s.f.Emit("VCMP"+floatSuffix(t), mach.Imm(floatPreds[in.Pred]), y, x, mach.W(m, vX))
-	g := s.f.New(mach.GPR, 8)
-	s.f.Emit("VMOVQ", mach.R(m, vX), mach.W(g, 0))
-	s.move(loop.Index, r, g)
-	s.f.Emit("ANDQ", mach.Imm(1), mach.RW(r, 0))
+	m := s.F.New(mach.Vec, 16)
+	s.F.Emit("VCMP"+floatSuffix(t), mach.Imm(floatPreds[in.Pred]), y, x, mach.W(m, vX))
+	g := s.F.New(mach.GPR, 8)
+	s.F.Emit("VMOVQ", mach.R(m, vX), mach.W(g, 0))
+	s.Move(loop.Index, r, g)
+	s.F.Emit("ANDQ", mach.Imm(1), mach.RW(r, 0))
 }
 
 func (s *sel) cmpFloats(in *loop.Instr) {
@@ -161,19 +129,19 @@ func (s *sel) cmpFloats(in *loop.Instr) {
 	x, y := s.r(in.Args[0]), s.r(in.Args[1])
 	op := "VCMP" + floatSuffix(t)
 	if s.wide {
-		s.f.Emit(op, mach.Imm(floatPreds[in.Pred]), y, x, mach.W(s.result(in), 0))
+		s.F.Emit(op, mach.Imm(floatPreds[in.Pred]), y, x, mach.W(s.result(in), 0))
 		return
 	}
-	r := s.f.New(mach.Vec, s.sizeOf(t))
-	s.f.Emit(op, mach.Imm(floatPreds[in.Pred]), y, x, mach.W(r, s.view(t)))
-	s.setMask(in, r, t.Elem.Size())
+	r := s.F.New(mach.Vec, s.sizeOf(t))
+	s.F.Emit(op, mach.Imm(floatPreds[in.Pred]), y, x, mach.W(r, s.view(t)))
+	s.SetMask(in, r, t.Elem.Size())
 }
 
 // cmpInts: AVX2 compares for equality and, as signed numbers, for greater; unsigned ones are
 // compared with their sign bits flipped.
 func (s *sel) cmpInts(in *loop.Instr) {
 	t := in.Args[0].Type
-	x, y := s.reg(in.Args[0]), s.reg(in.Args[1])
+	x, y := s.Reg(in.Args[0]), s.Reg(in.Args[1])
 	view, size := s.view(t), s.sizeOf(t)
 	op, p := "VPCMPGT", in.Pred
 	switch p {
@@ -187,19 +155,19 @@ func (s *sel) cmpInts(in *loop.Instr) {
 			x, y = y, x
 		}
 	}
-	r := s.f.New(mach.Vec, size)
-	s.f.Emit(op+letter(t.Elem.Size()), mach.R(y, view), mach.R(x, view), mach.W(r, view))
+	r := s.F.New(mach.Vec, size)
+	s.F.Emit(op+letter(t.Elem.Size()), mach.R(y, view), mach.R(x, view), mach.W(r, view))
 	if p == loop.NE || p == loop.LE || p == loop.GE {
-		n := s.f.New(mach.Vec, size)
-		s.f.Emit("VPXOR", mach.R(r, view), mach.R(s.maskConst(size, true), view), mach.W(n, view))
+		n := s.F.New(mach.Vec, size)
+		s.F.Emit("VPXOR", mach.R(r, view), mach.R(s.maskConst(size, true), view), mach.W(n, view))
 		r = n
 	}
-	s.setMask(in, r, t.Elem.Size())
+	s.SetMask(in, r, t.Elem.Size())
 }
 
 func (s *sel) flipSigns(x mach.Reg, t loop.Type) mach.Reg {
-	r := s.f.New(mach.Vec, s.sizeOf(t))
-	s.f.Emit("VPXOR", mach.R(x, s.view(t)), mach.R(s.vecConst(t, signBit(t.Elem)), s.view(t)), mach.W(r, s.view(t)))
+	r := s.F.New(mach.Vec, s.sizeOf(t))
+	s.F.Emit("VPXOR", mach.R(x, s.view(t)), mach.R(s.vecConst(t, signBit(t.Elem)), s.view(t)), mach.W(r, s.view(t)))
 	return r
 }
 
@@ -208,10 +176,10 @@ func (s *sel) cmpMasks(in *loop.Instr) {
 	t := in.Results[0].Type
 	x, y := in.Args[0], in.Args[1]
 	not := func(v *loop.Value) *loop.Value {
-		return s.synth(&loop.Instr{Op: loop.OpNot, Args: []*loop.Value{v}}, t)
+		return s.Synth(&loop.Instr{Op: loop.OpNot, Args: []*loop.Value{v}}, t)
 	}
 	both := func(op loop.Op, a, b *loop.Value) *loop.Value {
-		return s.synth(&loop.Instr{Op: op, Args: []*loop.Value{a, b}}, t)
+		return s.Synth(&loop.Instr{Op: op, Args: []*loop.Value{a, b}}, t)
 	}
 	var r *loop.Value
 	switch in.Pred {
@@ -228,9 +196,9 @@ func (s *sel) cmpMasks(in *loop.Instr) {
 	case loop.GE:
 		r = both(loop.OpOr, x, not(y))
 	}
-	s.regs[in.Results[0]] = s.regs[r]
-	if w, ok := s.width[r]; ok {
-		s.width[in.Results[0]] = w
+	s.Regs[in.Results[0]] = s.Regs[r]
+	if w, ok := s.Width[r]; ok {
+		s.Width[in.Results[0]] = w
 	}
 }
 
@@ -252,13 +220,13 @@ func selectRule(s *sel, in *loop.Instr) {
 // minMaxSelect selects x<y ? x : y and the like as one instruction, which gives its second operand where the
 // comparison is false, with NaN as well.
 func (s *sel) minMaxSelect(in *loop.Instr) bool {
-	op, first, second := minMaxOf(s.def[in.Args[0]], in)
+	op, first, second := minMaxOf(s.Def[in.Args[0]], in)
 	if op == "" {
 		return false
 	}
 	t := in.Results[0].Type
 	a, b := s.r(first), s.r(second)
-	s.f.Emit(op+floatSuffix(t), b, a, mach.W(s.result(in), s.view(t)))
+	s.F.Emit(op+floatSuffix(t), b, a, mach.W(s.result(in), s.view(t)))
 	return true
 }
 
@@ -292,12 +260,12 @@ func (s *sel) selectVec(in *loop.Instr) {
 		if isFloat(t) {
 			op = "VBLENDM" + floatSuffix(t)
 		}
-		s.f.Emit(op, a, b, k, mach.W(s.result(in), view))
+		s.F.Emit(op, a, b, k, mach.W(s.result(in), view))
 		return
 	}
 	k := mach.R(s.mask(in.Args[0], size), view)
 	op := map[int]string{1: "VPBLENDVB", 2: "VPBLENDVB", 4: "VBLENDVPS", 8: "VBLENDVPD"}[size]
-	s.f.Emit(op, k, a, b, mach.W(s.result(in), view))
+	s.F.Emit(op, k, a, b, mach.W(s.result(in), view))
 }
 
 // selectFloat chooses between float scalars: by a comparison of floats, of which only the mask is needed, or by a boolean in a general
@@ -305,51 +273,51 @@ func (s *sel) selectVec(in *loop.Instr) {
 func (s *sel) selectFloat(in *loop.Instr) {
 	t := in.Results[0].Type
 	a, b := s.r(in.Args[1]), s.r(in.Args[2])
-	op, k, view := "VBLENDVP", s.f.New(mach.Vec, 16), vX
+	op, k, view := "VBLENDVP", s.F.New(mach.Vec, 16), vX
 	if s.wide {
-		op, k, view = "VBLENDMP", s.f.New(mach.Pred, 8), 0
+		op, k, view = "VBLENDMP", s.F.New(mach.Pred, 8), 0
 	}
-	if d := s.def[in.Args[0]]; s.fused[in.Args[0]] && d.Op == loop.OpCmp && isFloat(d.Args[0].Type) {
+	if d := s.Def[in.Args[0]]; s.Fused[in.Args[0]] && d.Op == loop.OpCmp && isFloat(d.Args[0].Type) {
 		x, y := s.r(d.Args[0]), s.r(d.Args[1])
-		s.f.Emit("VCMP"+floatSuffix(d.Args[0].Type), mach.Imm(floatPreds[d.Pred]), y, x, mach.W(k, view))
+		s.F.Emit("VCMP"+floatSuffix(d.Args[0].Type), mach.Imm(floatPreds[d.Pred]), y, x, mach.W(k, view))
 	} else {
-		s.maskOf(k, s.reg(in.Args[0]))
+		s.maskOf(k, s.Reg(in.Args[0]))
 	}
 	op += floatSuffix(t)[1:]
 	if s.wide {
-		s.f.Emit(op, a, b, mach.R(k, 0), mach.W(s.result(in), vX))
+		s.F.Emit(op, a, b, mach.R(k, 0), mach.W(s.result(in), vX))
 		return
 	}
-	s.f.Emit(op, mach.R(k, vX), a, b, mach.W(s.result(in), vX))
+	s.F.Emit(op, mach.R(k, vX), a, b, mach.W(s.result(in), vX))
 }
 
 // maskOf makes k the mask of a boolean in a general register, for one lane.
 func (s *sel) maskOf(k, c mach.Reg) {
 	if s.wide {
-		s.f.Emit("KMOVB", mach.R(c, 0), mach.W(k, 0))
+		s.F.Emit("KMOVB", mach.R(c, 0), mach.W(k, 0))
 		return
 	}
-	g := s.f.New(mach.GPR, 8)
-	s.move(loop.Index, g, c)
-	s.f.Emit("NEGQ", mach.RW(g, 0))
-	s.f.Emit("VMOVQ", mach.R(g, 0), mach.W(k, vX))
+	g := s.F.New(mach.GPR, 8)
+	s.Move(loop.Index, g, c)
+	s.F.Emit("NEGQ", mach.RW(g, 0))
+	s.F.Emit("VMOVQ", mach.R(g, 0), mach.W(k, vX))
 }
 
 // selectMask chooses between vectors of booleans.
 func (s *sel) selectMask(in *loop.Instr) {
 	c, a, b := in.Args[0], in.Args[1], in.Args[2]
 	if !s.wide {
-		w := s.common(c, a, b)
+		w := s.Common(c, a, b)
 		n := in.Results[0].Type.Lanes
 		view := viewOf(n * w)
-		r := s.f.New(mach.Vec, n*w)
-		s.f.Emit("VPBLENDVB", mach.R(s.mask(c, w), view), mach.R(s.mask(a, w), view), mach.R(s.mask(b, w), view), mach.W(r, view))
-		s.setMask(in, r, w)
+		r := s.F.New(mach.Vec, n*w)
+		s.F.Emit("VPBLENDVB", mach.R(s.mask(c, w), view), mach.R(s.mask(a, w), view), mach.R(s.mask(b, w), view), mach.W(r, view))
+		s.SetMask(in, r, w)
 		return
 	}
 	kc, ka, kb := s.r(c), s.r(a), s.r(b)
-	x, y := s.f.New(mach.Pred, 8), s.f.New(mach.Pred, 8)
-	s.f.Emit("KANDQ", ka, kc, mach.W(x, 0))
-	s.f.Emit("KANDNQ", kb, kc, mach.W(y, 0))
-	s.f.Emit("KORQ", mach.R(x, 0), mach.R(y, 0), mach.W(s.result(in), 0))
+	x, y := s.F.New(mach.Pred, 8), s.F.New(mach.Pred, 8)
+	s.F.Emit("KANDQ", ka, kc, mach.W(x, 0))
+	s.F.Emit("KANDNQ", kb, kc, mach.W(y, 0))
+	s.F.Emit("KORQ", mach.R(x, 0), mach.R(y, 0), mach.W(s.result(in), 0))
 }

@@ -10,10 +10,10 @@ import (
 
 // addr is the memory operand of element idx of a buffer.
 func (s *sel) addr(b *loop.Buf, idx *loop.Value) mach.Arg {
-	base, size := s.bases[b], int64(b.Elem.Size())
+	base, size := s.Bases[b], int64(b.Elem.Size())
 	disp := base.Imm
-	for s.fused[idx] {
-		d := s.def[idx]
+	for s.Fused[idx] {
+		d := s.Def[idx]
 		n, _ := s.integer(d.Args[1])
 		if next := disp + n*size; next != int64(int32(next)) {
 			break
@@ -21,10 +21,10 @@ func (s *sel) addr(b *loop.Buf, idx *loop.Value) mach.Arg {
 		disp += n * size
 		idx = d.Args[0]
 	}
-	if bits, ok := s.constant(idx); ok && int64(bits) < math.MaxInt32/8 {
+	if bits, ok := s.Constant(idx); ok && int64(bits) < math.MaxInt32/8 {
 		return mach.Mem(base.Reg, disp+int64(bits)*size)
 	}
-	return mach.MemX(base.Reg, s.reg(idx), uint8(size), disp)
+	return mach.MemX(base.Reg, s.Reg(idx), uint8(size), disp)
 }
 
 // scalarMoves are the instructions that load and store scalar integers, by size.
@@ -42,13 +42,13 @@ func loadRule(s *sel, in *loop.Instr) {
 		if t.Elem.Class() == tensor.ClassInt {
 			op = m.sign
 		}
-		s.f.Emit(op, at, mach.W(s.result(in), 0))
+		s.F.Emit(op, at, mach.W(s.result(in), 0))
 	case s.sizeOf(t) == 2:
-		g := s.f.New(mach.GPR, 8)
-		s.f.Emit("MOVWLZX", at, mach.W(g, 0))
-		s.f.Emit("VMOVD", mach.R(g, 0), mach.W(s.result(in), vX))
+		g := s.F.New(mach.GPR, 8)
+		s.F.Emit("MOVWLZX", at, mach.W(g, 0))
+		s.F.Emit("VMOVD", mach.R(g, 0), mach.W(s.result(in), vX))
 	default:
-		s.f.Emit(moveOp(s.sizeOf(t)), at, mach.W(s.result(in), s.view(t)))
+		s.F.Emit(moveOp(s.sizeOf(t)), at, mach.W(s.result(in), s.view(t)))
 	}
 }
 
@@ -59,11 +59,11 @@ func storeRule(s *sel, in *loop.Instr) {
 	at := s.addr(in.Buf, in.Args[0])
 	switch {
 	case s.classOf(t) == mach.GPR:
-		s.f.Emit(scalarMoves[t.Elem.Size()].store, x, at)
+		s.F.Emit(scalarMoves[t.Elem.Size()].store, x, at)
 	case s.sizeOf(t) == 2:
-		s.f.Emit("VPEXTRW", mach.Imm(0), x, at)
+		s.F.Emit("VPEXTRW", mach.Imm(0), x, at)
 	default:
-		s.f.Emit(moveOp(s.sizeOf(t)), x, at)
+		s.F.Emit(moveOp(s.sizeOf(t)), x, at)
 	}
 }
 
@@ -95,17 +95,17 @@ func (s *sel) lanesOnly(m *loop.Value, t loop.Type) mach.Reg {
 	if !s.wide {
 		k := s.mask(m, t.Elem.Size())
 		if s.sizeOf(t) < 16 {
-			r := s.f.New(mach.Vec, 16)
-			s.f.Emit("VMOVQ", mach.R(k, vX), mach.W(r, vX))
+			r := s.F.New(mach.Vec, 16)
+			s.F.Emit("VMOVQ", mach.R(k, vX), mach.W(r, vX))
 			return r
 		}
 		return k
 	}
-	k := s.reg(m)
+	k := s.Reg(m)
 	if s.sizeOf(t) < 16 {
-		a, b := s.f.New(mach.Pred, 8), s.f.New(mach.Pred, 8)
-		s.f.Emit("KSHIFTLQ", mach.Imm(int64(64-t.Lanes)), mach.R(k, 0), mach.W(a, 0))
-		s.f.Emit("KSHIFTRQ", mach.Imm(int64(64-t.Lanes)), mach.R(a, 0), mach.W(b, 0))
+		a, b := s.F.New(mach.Pred, 8), s.F.New(mach.Pred, 8)
+		s.F.Emit("KSHIFTLQ", mach.Imm(int64(64-t.Lanes)), mach.R(k, 0), mach.W(a, 0))
+		s.F.Emit("KSHIFTRQ", mach.Imm(int64(64-t.Lanes)), mach.R(a, 0), mach.W(b, 0))
 		return b
 	}
 	return k
@@ -116,10 +116,10 @@ func loadMaskRule(s *sel, in *loop.Instr) {
 	k := s.lanesOnly(in.Args[1], t)
 	at := s.addr(in.Buf, in.Args[0])
 	if s.wide {
-		s.f.Emit(wideMaskedMove(t)+".Z", at, mach.R(k, 0), mach.W(s.result(in), s.view(t)))
+		s.F.Emit(wideMaskedMove(t)+".Z", at, mach.R(k, 0), mach.W(s.result(in), s.view(t)))
 		return
 	}
-	s.f.Emit(narrowMaskedMove(t), at, mach.R(k, s.view(t)), mach.W(s.result(in), s.view(t)))
+	s.F.Emit(narrowMaskedMove(t), at, mach.R(k, s.view(t)), mach.W(s.result(in), s.view(t)))
 }
 
 func storeMaskRule(s *sel, in *loop.Instr) {
@@ -128,10 +128,10 @@ func storeMaskRule(s *sel, in *loop.Instr) {
 	x := s.r(in.Args[1])
 	at := s.addr(in.Buf, in.Args[0])
 	if s.wide {
-		s.f.Emit(wideMaskedMove(t), x, mach.R(k, 0), at)
+		s.F.Emit(wideMaskedMove(t), x, mach.R(k, 0), at)
 		return
 	}
-	s.f.Emit(narrowMaskedMove(t), x, mach.R(k, s.view(t)), at)
+	s.F.Emit(narrowMaskedMove(t), x, mach.R(k, s.view(t)), at)
 }
 
 // gatherRule: instructions for elements of 4 and 8 bytes by 64-bit indices.
@@ -142,23 +142,23 @@ func gatherRule(s *sel, in *loop.Instr) {
 		return
 	}
 	op := map[bool][2]string{true: {"VGATHERQPS", "VGATHERQPD"}, false: {"VPGATHERQD", "VPGATHERQQ"}}[isFloat(t)][t.Elem.Size()/8]
-	idx := s.reg(in.Args[0])
-	base := s.bases[in.Buf]
+	idx := s.Reg(in.Args[0])
+	base := s.Bases[in.Buf]
 	at := mach.MemX(base.Reg, idx, uint8(t.Elem.Size()), base.Imm)
 	at.View = s.view(in.Args[0].Type)
 	r := s.result(in)
 	z := mach.W(r, vX)
-	s.f.Emit(s.xorOp(), z, z, z)
+	s.F.Emit(s.xorOp(), z, z, z)
 	if s.wide {
-		k := s.f.New(mach.Pred, 8)
-		s.f.Emit("KXNORQ", mach.W(k, 0), mach.W(k, 0), mach.W(k, 0))
-		s.f.Emit(op, at, mach.RW(k, 0), mach.RW(r, s.view(t)))
+		k := s.F.New(mach.Pred, 8)
+		s.F.Emit("KXNORQ", mach.W(k, 0), mach.W(k, 0), mach.W(k, 0))
+		s.F.Emit(op, at, mach.RW(k, 0), mach.RW(r, s.view(t)))
 		return
 	}
-	ones := s.f.New(mach.Vec, 32)
+	ones := s.F.New(mach.Vec, 32)
 	w := mach.W(ones, s.view(t))
-	s.f.Emit("VPCMPEQD", w, w, w)
-	s.f.Emit(op, mach.RW(ones, s.view(t)), at, mach.RW(r, s.view(t)))
+	s.F.Emit("VPCMPEQD", w, w, w)
+	s.F.Emit(op, mach.RW(ones, s.view(t)), at, mach.RW(r, s.view(t)))
 }
 
 // broadcastRule repeats a scalar, from memory where that is its only use.
@@ -170,23 +170,23 @@ func broadcastRule(s *sel, in *loop.Instr) {
 	}
 	size := t.Elem.Size()
 	view := s.view(t)
-	if s.fused[v] {
-		d := s.def[v]
-		s.f.Emit(broadcastOp(t.Elem, size, view), s.addr(d.Buf, d.Args[0]), mach.W(s.result(in), view))
+	if s.Fused[v] {
+		d := s.Def[v]
+		s.F.Emit(broadcastOp(t.Elem, size, view), s.addr(d.Buf, d.Args[0]), mach.W(s.result(in), view))
 		return
 	}
 	if s.classOf(v.Type) == mach.Vec {
-		s.f.Emit(broadcastOp(t.Elem, size, view), s.r(v), mach.W(s.result(in), view))
+		s.F.Emit(broadcastOp(t.Elem, size, view), s.r(v), mach.W(s.result(in), view))
 		return
 	}
-	g := s.reg(v)
+	g := s.Reg(v)
 	if s.wide {
-		s.f.Emit("VPBROADCAST"+letter(size), mach.R(g, 0), mach.W(s.result(in), view))
+		s.F.Emit("VPBROADCAST"+letter(size), mach.R(g, 0), mach.W(s.result(in), view))
 		return
 	}
-	x := s.f.New(mach.Vec, 16)
-	s.f.Emit("VMOVQ", mach.R(g, 0), mach.W(x, vX))
-	s.f.Emit("VPBROADCAST"+letter(size), mach.R(x, vX), mach.W(s.result(in), view))
+	x := s.F.New(mach.Vec, 16)
+	s.F.Emit("VMOVQ", mach.R(g, 0), mach.W(x, vX))
+	s.F.Emit("VPBROADCAST"+letter(size), mach.R(x, vX), mach.W(s.result(in), view))
 }
 
 func broadcastOp(elem tensor.DType, size int, view uint8) string {

@@ -13,8 +13,8 @@ import (
 
 // extended is v as 64 bits, extended as its type says.
 func (s *sel) extended(v *loop.Value) mach.Reg {
-	src := s.reg(v)
-	if _, ok := s.constant(v); ok {
+	src := s.Reg(v)
+	if _, ok := s.Constant(v); ok {
 		if n, ok := s.integer(v); ok {
 			s.setInt(src, n)
 		}
@@ -25,8 +25,8 @@ func (s *sel) extended(v *loop.Value) mach.Reg {
 	if op == "" {
 		return src
 	}
-	r := s.f.New(mach.GPR, 8)
-	s.f.Emit(op, mach.R(src, 0), mach.W(r, 0))
+	r := s.F.New(mach.GPR, 8)
+	s.F.Emit(op, mach.R(src, 0), mach.W(r, 0))
 	return r
 }
 
@@ -49,15 +49,15 @@ func scalarInt(s *sel, in *loop.Instr) {
 	case loop.OpNot:
 		r := s.copyOf(x)
 		if x.Type.Elem == tensor.Bool {
-			s.f.Emit("XORQ", mach.Imm(1), mach.RW(r, 0))
+			s.F.Emit("XORQ", mach.Imm(1), mach.RW(r, 0))
 		} else {
-			s.f.Emit("NOTQ", mach.RW(r, 0))
+			s.F.Emit("NOTQ", mach.RW(r, 0))
 		}
-		s.regs[in.Results[0]] = r
+		s.Regs[in.Results[0]] = r
 	case loop.OpNeg:
 		r := s.copyOf(x)
-		s.f.Emit("NEGQ", mach.RW(r, 0))
-		s.regs[in.Results[0]] = r
+		s.F.Emit("NEGQ", mach.RW(r, 0))
+		s.Regs[in.Results[0]] = r
 	case loop.OpAbs:
 		s.absInt(in)
 	case loop.OpShl, loop.OpShr:
@@ -67,7 +67,7 @@ func scalarInt(s *sel, in *loop.Instr) {
 	case loop.OpMin, loop.OpMax:
 		s.minMaxInt(in)
 	default:
-		s.fail("scalar %v", in.Op)
+		s.Fail("scalar %v", in.Op)
 	}
 }
 
@@ -77,20 +77,20 @@ func (s *sel) addInt(in *loop.Instr) {
 		x, y = y, x
 	}
 	if n, ok := s.integer(y); ok {
-		a := s.reg(x)
-		s.f.Emit("LEAQ", mach.Mem(a, n), mach.W(s.result(in), 0))
+		a := s.Reg(x)
+		s.F.Emit("LEAQ", mach.Mem(a, n), mach.W(s.result(in), 0))
 		return
 	}
-	a, b := s.reg(x), s.reg(y)
-	s.f.Emit("LEAQ", mach.MemX(a, b, 1, 0), mach.W(s.result(in), 0))
+	a, b := s.Reg(x), s.Reg(y)
+	s.F.Emit("LEAQ", mach.MemX(a, b, 1, 0), mach.W(s.result(in), 0))
 }
 
 // twoAddress selects an instruction that writes over its first operand.
 func (s *sel) twoAddress(in *loop.Instr, op string) {
 	src := s.limit(in.Args[1])
 	r := s.copyOf(in.Args[0])
-	s.f.Emit(op, src, mach.RW(r, 0))
-	s.regs[in.Results[0]] = r
+	s.F.Emit(op, src, mach.RW(r, 0))
+	s.Regs[in.Results[0]] = r
 }
 
 func (s *sel) mulInt(in *loop.Instr) {
@@ -102,31 +102,31 @@ func (s *sel) mulInt(in *loop.Instr) {
 	switch {
 	case ok && n > 0 && n&(n-1) == 0:
 		r := s.copyOf(x)
-		s.f.Emit("SHLQ", mach.Imm(int64(bits.TrailingZeros64(uint64(n)))), mach.RW(r, 0))
-		s.regs[in.Results[0]] = r
+		s.F.Emit("SHLQ", mach.Imm(int64(bits.TrailingZeros64(uint64(n)))), mach.RW(r, 0))
+		s.Regs[in.Results[0]] = r
 	case ok && (n == 3 || n == 5 || n == 9):
-		a := s.reg(x)
-		s.f.Emit("LEAQ", mach.MemX(a, a, uint8(n-1), 0), mach.W(s.result(in), 0))
+		a := s.Reg(x)
+		s.F.Emit("LEAQ", mach.MemX(a, a, uint8(n-1), 0), mach.W(s.result(in), 0))
 	case ok:
-		a := s.reg(x)
-		s.f.Emit("IMUL3Q", mach.Imm(n), mach.R(a, 0), mach.W(s.result(in), 0))
+		a := s.Reg(x)
+		s.F.Emit("IMUL3Q", mach.Imm(n), mach.R(a, 0), mach.W(s.result(in), 0))
 	default:
 		b := s.r(y)
 		r := s.copyOf(x)
-		s.f.Emit("IMULQ", b, mach.RW(r, 0))
-		s.regs[in.Results[0]] = r
+		s.F.Emit("IMULQ", b, mach.RW(r, 0))
+		s.Regs[in.Results[0]] = r
 	}
 }
 
 // absInt: (x ^ m) - m with m the sign.
 func (s *sel) absInt(in *loop.Instr) {
 	x := s.extended(in.Args[0])
-	sign, r := s.f.New(mach.GPR, 8), s.result(in)
-	s.move(loop.Index, sign, x)
-	s.f.Emit("SARQ", mach.Imm(63), mach.RW(sign, 0))
-	s.move(loop.Index, r, x)
-	s.f.Emit("XORQ", mach.R(sign, 0), mach.RW(r, 0))
-	s.f.Emit("SUBQ", mach.R(sign, 0), mach.RW(r, 0))
+	sign, r := s.F.New(mach.GPR, 8), s.result(in)
+	s.Move(loop.Index, sign, x)
+	s.F.Emit("SARQ", mach.Imm(63), mach.RW(sign, 0))
+	s.Move(loop.Index, r, x)
+	s.F.Emit("XORQ", mach.R(sign, 0), mach.RW(r, 0))
+	s.F.Emit("SUBQ", mach.R(sign, 0), mach.RW(r, 0))
 }
 
 func (s *sel) shiftInt(in *loop.Instr) {
@@ -138,18 +138,18 @@ func (s *sel) shiftInt(in *loop.Instr) {
 			op = "SAR"
 		}
 	}
-	x := s.reg(in.Args[0])
+	x := s.Reg(in.Args[0])
 	if in.Op == loop.OpShr {
 		x = s.extended(in.Args[0])
 	}
 	if n, ok := s.integer(in.Args[1]); ok {
 		r := s.result(in)
-		s.move(loop.Index, r, x)
-		s.f.Emit(op+"Q", mach.Imm(n&63), mach.RW(r, 0))
+		s.Move(loop.Index, r, x)
+		s.F.Emit(op+"Q", mach.Imm(n&63), mach.RW(r, 0))
 		return
 	}
-	n := s.reg(in.Args[1])
-	s.f.Emit(op+"XQ", mach.R(n, 0), mach.R(x, 0), mach.W(s.result(in), 0))
+	n := s.Reg(in.Args[1])
+	s.F.Emit(op+"XQ", mach.R(n, 0), mach.R(x, 0), mach.W(s.result(in), 0))
 }
 
 // divInt divides in 64 bits: quotient in AX, remainder in DX.
@@ -158,21 +158,21 @@ func (s *sel) divInt(in *loop.Instr) {
 		return
 	}
 	x, y := s.extended(in.Args[0]), s.extended(in.Args[1])
-	ax, dx := s.f.Fixed(mach.GPR, 8, rAX), s.f.Fixed(mach.GPR, 8, rDX)
-	d := s.f.New(mach.GPR, 8)
-	s.move(loop.Index, d, y)
-	s.move(loop.Index, ax, x)
+	ax, dx := s.F.Fixed(mach.GPR, 8, rAX), s.F.Fixed(mach.GPR, 8, rDX)
+	d := s.F.New(mach.GPR, 8)
+	s.Move(loop.Index, d, y)
+	s.Move(loop.Index, ax, x)
 	if in.Results[0].Type.Elem.Class() == tensor.ClassInt {
-		s.f.Emit("CQO", hidden(ax, mach.Use), hidden(dx, mach.Def))
-		s.f.Emit("IDIVQ", mach.R(d, 0), hidden(ax, mach.UseDef), hidden(dx, mach.UseDef))
+		s.F.Emit("CQO", hidden(ax, mach.Use), hidden(dx, mach.Def))
+		s.F.Emit("IDIVQ", mach.R(d, 0), hidden(ax, mach.UseDef), hidden(dx, mach.UseDef))
 	} else {
-		s.f.Emit("XORL", mach.W(dx, 0), mach.W(dx, 0))
-		s.f.Emit("DIVQ", mach.R(d, 0), hidden(ax, mach.UseDef), hidden(dx, mach.UseDef))
+		s.F.Emit("XORL", mach.W(dx, 0), mach.W(dx, 0))
+		s.F.Emit("DIVQ", mach.R(d, 0), hidden(ax, mach.UseDef), hidden(dx, mach.UseDef))
 	}
 	if in.Op == loop.OpDiv {
-		s.move(loop.Index, s.result(in), ax)
+		s.Move(loop.Index, s.result(in), ax)
 	} else {
-		s.move(loop.Index, s.result(in), dx)
+		s.Move(loop.Index, s.result(in), dx)
 	}
 }
 
@@ -188,49 +188,49 @@ func (s *sel) divConst(in *loop.Instr) bool {
 	if !ok || d < 2 || in.Results[0].Type != loop.Index {
 		return false
 	}
-	x := s.reg(in.Args[0])
-	q := s.f.New(mach.GPR, 8)
+	x := s.Reg(in.Args[0])
+	q := s.F.New(mach.GPR, 8)
 	if d&(d-1) == 0 {
 		k := int64(bits.TrailingZeros64(uint64(d)))
-		s.move(loop.Index, q, x)
-		s.f.Emit("SARQ", mach.Imm(63), mach.RW(q, 0))
-		s.f.Emit("SHRQ", mach.Imm(64-k), mach.RW(q, 0))
-		s.f.Emit("ADDQ", mach.R(x, 0), mach.RW(q, 0))
-		s.f.Emit("SARQ", mach.Imm(k), mach.RW(q, 0))
+		s.Move(loop.Index, q, x)
+		s.F.Emit("SARQ", mach.Imm(63), mach.RW(q, 0))
+		s.F.Emit("SHRQ", mach.Imm(64-k), mach.RW(q, 0))
+		s.F.Emit("ADDQ", mach.R(x, 0), mach.RW(q, 0))
+		s.F.Emit("SARQ", mach.Imm(k), mach.RW(q, 0))
 	} else {
 		s.divMagic(q, x, d)
 	}
 	if in.Op == loop.OpDiv {
-		s.regs[in.Results[0]] = q
+		s.Regs[in.Results[0]] = q
 		return true
 	}
-	r, t := s.result(in), s.f.New(mach.GPR, 8)
+	r, t := s.result(in), s.F.New(mach.GPR, 8)
 	if d&(d-1) == 0 {
-		s.move(loop.Index, t, q)
-		s.f.Emit("SHLQ", mach.Imm(int64(bits.TrailingZeros64(uint64(d)))), mach.RW(t, 0))
+		s.Move(loop.Index, t, q)
+		s.F.Emit("SHLQ", mach.Imm(int64(bits.TrailingZeros64(uint64(d)))), mach.RW(t, 0))
 	} else {
-		s.f.Emit("IMUL3Q", mach.Imm(d), mach.R(q, 0), mach.W(t, 0))
+		s.F.Emit("IMUL3Q", mach.Imm(d), mach.R(q, 0), mach.W(t, 0))
 	}
-	s.move(loop.Index, r, x)
-	s.f.Emit("SUBQ", mach.R(t, 0), mach.RW(r, 0))
+	s.Move(loop.Index, r, x)
+	s.F.Emit("SUBQ", mach.R(t, 0), mach.RW(r, 0))
 	return true
 }
 
 // divMagic sets q to x/d.
 func (s *sel) divMagic(q, x mach.Reg, d int64) {
 	m, shift := mach.Magic(d)
-	ax, dx := s.f.Fixed(mach.GPR, 8, rAX), s.f.Fixed(mach.GPR, 8, rDX)
+	ax, dx := s.F.Fixed(mach.GPR, 8, rAX), s.F.Fixed(mach.GPR, 8, rDX)
 	s.setIntPlain(ax, m)
-	s.f.Emit("IMULQ", mach.R(x, 0), hidden(ax, mach.UseDef), hidden(dx, mach.Def))
-	s.move(loop.Index, q, dx)
+	s.F.Emit("IMULQ", mach.R(x, 0), hidden(ax, mach.UseDef), hidden(dx, mach.Def))
+	s.Move(loop.Index, q, dx)
 	if m < 0 {
-		s.f.Emit("ADDQ", mach.R(x, 0), mach.RW(q, 0))
+		s.F.Emit("ADDQ", mach.R(x, 0), mach.RW(q, 0))
 	}
-	s.f.Emit("SARQ", mach.Imm(shift), mach.RW(q, 0))
-	t := s.f.New(mach.GPR, 8)
-	s.move(loop.Index, t, x)
-	s.f.Emit("SARQ", mach.Imm(63), mach.RW(t, 0))
-	s.f.Emit("SUBQ", mach.R(t, 0), mach.RW(q, 0))
+	s.F.Emit("SARQ", mach.Imm(shift), mach.RW(q, 0))
+	t := s.F.New(mach.GPR, 8)
+	s.Move(loop.Index, t, x)
+	s.F.Emit("SARQ", mach.Imm(63), mach.RW(t, 0))
+	s.F.Emit("SUBQ", mach.R(t, 0), mach.RW(q, 0))
 }
 
 // Conditions of the flags by comparison, for signed and unsigned integers.
@@ -254,10 +254,10 @@ func (s *sel) compare(t loop.Type, x, y mach.Arg) {
 		op = "CMPL"
 	}
 	if y.Kind == mach.KImm && y.Imm == 0 && x.Kind == mach.KReg {
-		s.f.Emit(map[string]string{"CMPQ": "TESTQ", "CMPL": "TESTL"}[op], x, x)
+		s.F.Emit(map[string]string{"CMPQ": "TESTQ", "CMPL": "TESTL"}[op], x, x)
 		return
 	}
-	s.f.Emit(op, x, y)
+	s.F.Emit(op, x, y)
 }
 
 // compareInts sets the flags by a comparison of scalar integers.
@@ -277,18 +277,18 @@ func (s *sel) compareInts(cmp *loop.Instr) {
 
 // flags sets the flags so that the condition that it gives says whether c holds.
 func (s *sel) flags(c *loop.Value) string {
-	if d := s.def[c]; d != nil && d.Op == loop.OpCmp && s.fused[c] {
+	if d := s.Def[c]; d != nil && d.Op == loop.OpCmp && s.Fused[c] {
 		s.compareInts(d)
 		return cc(d.Args[0].Type, d.Pred)
 	}
-	r := s.reg(c)
-	s.f.Emit("TESTB", mach.R(r, 0), mach.R(r, 0))
+	r := s.Reg(c)
+	s.F.Emit("TESTB", mach.R(r, 0), mach.R(r, 0))
 	return "NE"
 }
 
-// branchUnless jumps where c does not hold.
-func (s *sel) branchUnless(c *loop.Value, label int) {
-	if d := s.def[c]; d != nil && d.Op == loop.OpCmp && s.fused[c] {
+// Unless jumps where c does not hold.
+func (s *sel) Unless(c *loop.Value, label int) {
+	if d := s.Def[c]; d != nil && d.Op == loop.OpCmp && s.Fused[c] {
 		s.compareInts(d)
 		s.branch("J"+cc(d.Args[0].Type, negated[d.Pred]), label)
 		return
@@ -300,29 +300,29 @@ func (s *sel) branchUnless(c *loop.Value, label int) {
 // setFlag is the result of a comparison as 0 or 1.
 func (s *sel) setFlag(in *loop.Instr, cond string) {
 	r := s.result(in)
-	t := s.f.New(mach.GPR, 8)
-	s.f.Emit("SET"+cond, mach.W(t, 0))
-	s.f.Emit("MOVBLZX", mach.R(t, 0), mach.W(r, 0))
+	t := s.F.New(mach.GPR, 8)
+	s.F.Emit("SET"+cond, mach.W(t, 0))
+	s.F.Emit("MOVBLZX", mach.R(t, 0), mach.W(r, 0))
 }
 
 func (s *sel) minMaxInt(in *loop.Instr) {
 	x, y := in.Args[0], in.Args[1]
 	a, b := s.extended(x), s.extended(y)
 	r := s.result(in)
-	s.move(loop.Index, r, a)
+	s.Move(loop.Index, r, a)
 	p := loop.LT
 	if in.Op == loop.OpMin {
 		p = loop.GT
 	}
-	s.f.Emit("CMPQ", mach.R(r, 0), mach.R(b, 0))
-	s.f.Emit("CMOVQ"+cc(x.Type, p), mach.R(b, 0), mach.RW(r, 0))
+	s.F.Emit("CMPQ", mach.R(r, 0), mach.R(b, 0))
+	s.F.Emit("CMOVQ"+cc(x.Type, p), mach.R(b, 0), mach.RW(r, 0))
 }
 
 // selectInt chooses between scalar integers.
 func (s *sel) selectInt(in *loop.Instr) {
-	a := s.reg(in.Args[1])
+	a := s.Reg(in.Args[1])
 	r := s.copyOf(in.Args[2])
 	cond := s.flags(in.Args[0])
-	s.f.Emit("CMOVQ"+cond, mach.R(a, 0), mach.RW(r, 0))
-	s.regs[in.Results[0]] = r
+	s.F.Emit("CMOVQ"+cond, mach.R(a, 0), mach.RW(r, 0))
+	s.Regs[in.Results[0]] = r
 }

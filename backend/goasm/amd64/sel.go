@@ -2,9 +2,9 @@ package amd64
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/nnc-go/nnc/backend/goasm/mach"
+	"github.com/nnc-go/nnc/backend/goasm/selection"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/tensor"
 	"github.com/nnc-go/nnc/target"
@@ -12,20 +12,12 @@ import (
 
 // sel selects the instructions of one kernel.
 type sel struct {
-	f     *mach.Func
-	level *target.Level
-	wide  bool // AVX-512
-	pool  *mach.Pool
+	selection.Selector
+	wide bool // AVX-512
+	pool *mach.Pool
 
-	regs       map[*loop.Value]mach.Reg
-	width      map[*loop.Value]int // AVX2: bytes per lane of a vector of booleans
-	def        map[*loop.Value]*loop.Instr
-	uses       map[*loop.Value]int
-	fused      map[*loop.Value]bool // not computed where defined: part of the instruction that uses it
-	bases      map[*loop.Buf]mach.Arg
 	consts     map[constKey]mach.Reg
 	byteConsts map[string]mach.Reg
-	entry      []*mach.Inst // constants, computed where the kernel begins
 }
 
 type constKey struct {
@@ -33,62 +25,23 @@ type constKey struct {
 	bits uint64
 }
 
-// selError is a kernel that cannot be rendered: an operation that the level lacks after legalising.
-type selError struct{ error }
-
-func (s *sel) fail(format string, args ...any) {
-	panic(selError{fmt.Errorf("goasm: amd64 %s: %s: %s", s.level.Name, s.f.Name, fmt.Sprintf(format, args...))})
-}
-
 // selectFunc turns a kernel into machine instructions.
-func selectFunc(f *loop.Func, level *target.Level, symbol string, pool *mach.Pool) (s *sel, err error) {
-	s = &sel{f: mach.NewFunc(symbol), level: level, wide: level.Masks, pool: pool, regs: map[*loop.Value]mach.Reg{}, width: map[*loop.Value]int{},
-		def: map[*loop.Value]*loop.Instr{}, uses: map[*loop.Value]int{}, fused: map[*loop.Value]bool{}, bases: map[*loop.Buf]mach.Arg{}, consts: map[constKey]mach.Reg{}, byteConsts: map[string]mach.Reg{}}
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case selError:
-			err = r.error
-		default:
-			panic(r)
-		}
-	}()
-	s.survey(f.Body)
-	s.prologue(f)
-	n := len(s.f.Insts)
-	s.block(f.Body)
-	s.f.Emit("VZEROUPPER")
-	s.f.Add(&mach.Inst{Op: "RET"})
-	body := append([]*mach.Inst{}, s.f.Insts[n:]...)
-	s.f.Insts = append(append(s.f.Insts[:n], s.entry...), body...)
-	return s, nil
+func selectFunc(f *loop.Func, level *target.Level, symbol string, pool *mach.Pool) (*mach.Func, error) {
+	s := &sel{Selector: selection.New(symbol, level), wide: level.Masks, pool: pool, consts: map[constKey]mach.Reg{}, byteConsts: map[string]mach.Reg{}}
+	return s.F, s.Select(f, s)
 }
 
-// prologue loads the arguments.
-func (s *sel) prologue(f *loop.Func) {
-	arg := func(text string) mach.Reg {
-		r := s.f.New(mach.GPR, 8)
-		s.f.Add(&mach.Inst{Op: "MOVQ", Args: []mach.Arg{mach.Text(text), mach.W(r, 0)}, Remat: true})
-		return r
-	}
-	s.f.Scratch = arg("scratch+24(FP)")
-	args := arg("args+0(FP)")
-	word := func(i int) mach.Reg {
-		r := s.f.New(mach.GPR, 8)
-		s.f.Emit("MOVQ", mach.Mem(args, int64(8*i)), mach.W(r, 0))
-		return r
-	}
-	for _, b := range f.Bufs {
-		if b.Arg < 0 {
-			s.bases[b] = mach.Mem(s.f.Scratch, s.f.Local(b.N*int64(b.Elem.Size())))
-			continue
-		}
-		s.bases[b] = mach.Mem(word(b.Arg), 0)
-	}
-	for i, v := range f.Ints {
-		s.regs[v] = word(f.IntArgs[i])
-	}
-	s.regs[f.Lo], s.regs[f.Hi] = arg("lo+8(FP)"), arg("hi+16(FP)")
+// LoadWord implements selection.Arch.
+func (s *sel) LoadWord(at mach.Arg, again bool) mach.Reg {
+	r := s.F.New(mach.GPR, 8)
+	s.F.Add(&mach.Inst{Op: "MOVQ", Args: []mach.Arg{at, mach.W(r, 0)}, Remat: again})
+	return r
+}
+
+// Return implements selection.Arch.
+func (s *sel) Return() {
+	s.F.Emit("VZEROUPPER")
+	s.F.Emit("RET")
 }
 
 // classOf is the register class of a type's values.
@@ -112,33 +65,24 @@ func (s *sel) sizeOf(t loop.Type) int {
 	case t.Elem == tensor.Bool && s.wide:
 		return 8
 	case t.Elem == tensor.Bool:
-		return t.Lanes * s.maskWidth(t)
+		return t.Lanes * s.MaskWidth(t)
 	}
 	return t.Lanes * t.Elem.Size()
 }
 
-func (s *sel) newReg(t loop.Type) mach.Reg { return s.f.New(s.classOf(t), s.sizeOf(t)) }
+func (s *sel) NewReg(t loop.Type) mach.Reg { return s.F.New(s.classOf(t), s.sizeOf(t)) }
 
 // result makes the register of an instruction's result.
 func (s *sel) result(in *loop.Instr) mach.Reg {
 	v := in.Results[0]
-	r := s.newReg(v.Type)
-	s.regs[v] = r
+	r := s.NewReg(v.Type)
+	s.Regs[v] = r
 	return r
-}
-
-// constant reports whether v is a constant, and its bits.
-func (s *sel) constant(v *loop.Value) (uint64, bool) {
-	d := s.def[v]
-	if d == nil || d.Op != loop.OpConst {
-		return 0, false
-	}
-	return d.Imm, true
 }
 
 // integer is the value of an integer constant that fits an immediate operand.
 func (s *sel) integer(v *loop.Value) (int64, bool) {
-	bits, ok := s.constant(v)
+	bits, ok := s.Constant(v)
 	if !ok || v.Type.Lanes != 1 || v.Type.Elem.IsFloat() && s.classOf(v.Type) == mach.Vec {
 		return 0, false
 	}
@@ -153,30 +97,8 @@ func (s *sel) integer(v *loop.Value) (int64, bool) {
 	return n, n == int64(int32(n))
 }
 
-// reg is the register that holds v.
-func (s *sel) reg(v *loop.Value) mach.Reg {
-	if r, ok := s.regs[v]; ok {
-		return r
-	}
-	d := s.def[v]
-	if d == nil {
-		s.fail("value %d is not computed", v.ID)
-	}
-	if d.Op == loop.OpConst {
-		return s.konst(v.Type, d.Imm)
-	}
-	if s.fused[v] { // computed for this use alone: the next may be where this one is not executed
-		s.instr(d)
-		r := s.regs[v]
-		delete(s.regs, v)
-		return r
-	}
-	s.fail("value %d of %v is not computed", v.ID, d.Op)
-	return 0
-}
-
 // r is v as an operand that is read.
-func (s *sel) r(v *loop.Value) mach.Arg { return mach.R(s.reg(v), s.view(v.Type)) }
+func (s *sel) r(v *loop.Value) mach.Arg { return mach.R(s.Reg(v), s.view(v.Type)) }
 
 // view is the view of a type's registers.
 func (s *sel) view(t loop.Type) uint8 {
@@ -186,25 +108,25 @@ func (s *sel) view(t loop.Type) uint8 {
 	return viewOf(s.sizeOf(t))
 }
 
-// konst is a register with a constant. General registers are set where they are needed; vectors where the
+// Const is a register with a constant. General registers are set where they are needed; vectors where the
 // kernel begins, and again where registers are short.
-func (s *sel) konst(t loop.Type, bits uint64) mach.Reg {
+func (s *sel) Const(t loop.Type, bits uint64) mach.Reg {
 	switch s.classOf(t) {
 	case mach.GPR:
-		r := s.newReg(t)
+		r := s.NewReg(t)
 		s.setInt(r, int64(bits))
 		return r
 	case mach.Pred:
-		r := s.newReg(t)
+		r := s.NewReg(t)
 		op := "KXORQ"
 		if bits&1 == 1 {
 			op = "KXNORQ"
 		}
-		s.f.Emit(op, mach.W(r, 0), mach.W(r, 0), mach.W(r, 0))
+		s.F.Emit(op, mach.W(r, 0), mach.W(r, 0), mach.W(r, 0))
 		return r
 	}
 	if t.Elem == tensor.Bool {
-		return s.maskConst(t.Lanes*s.maskWidth(t), bits&1 == 1)
+		return s.maskConst(t.Lanes*s.MaskWidth(t), bits&1 == 1)
 	}
 	return s.vecConst(t, bits)
 }
@@ -212,7 +134,7 @@ func (s *sel) konst(t loop.Type, bits uint64) mach.Reg {
 // setInt sets r, which is set nowhere else. The assembler clears registers with XORL, which changes the flags, so that this
 // must not be repeated just anywhere.
 func (s *sel) setInt(r mach.Reg, n int64) {
-	s.f.Add(&mach.Inst{Op: "MOVQ", Args: []mach.Arg{mach.Imm(n), mach.W(r, 0)}, Remat: n != 0})
+	s.F.Add(&mach.Inst{Op: "MOVQ", Args: []mach.Arg{mach.Imm(n), mach.W(r, 0)}, Remat: n != 0})
 }
 
 // vecConst is a register all of whose lanes are bits; computed at the kernel's beginning.
@@ -224,11 +146,11 @@ func (s *sel) vecConst(t loop.Type, bits uint64) mach.Reg {
 	if r, ok := s.consts[key]; ok {
 		return r
 	}
-	r := s.f.New(mach.Vec, t.Lanes*t.Elem.Size())
+	r := s.F.New(mach.Vec, t.Lanes*t.Elem.Size())
 	s.consts[key] = r
 	in := s.setVec(r, t, bits)
 	in.Remat = true
-	s.entry = append(s.entry, in)
+	s.Entry = append(s.Entry, in)
 	return r
 }
 
@@ -263,8 +185,8 @@ func letter(size int) string {
 	return map[int]string{1: "B", 2: "W", 4: "D", 8: "Q"}[size]
 }
 
-// move copies a value of type t; the copy is dropped where both can be one register.
-func (s *sel) move(t loop.Type, dst, src mach.Reg) {
+// Move copies a value of type t; the copy is dropped where both can be one register.
+func (s *sel) Move(t loop.Type, dst, src mach.Reg) {
 	op, view := "MOVQ", s.view(t)
 	switch s.classOf(t) {
 	case mach.Vec:
@@ -272,25 +194,25 @@ func (s *sel) move(t loop.Type, dst, src mach.Reg) {
 	case mach.Pred:
 		op = "KMOVQ"
 	}
-	s.f.Add(&mach.Inst{Op: op, Args: []mach.Arg{mach.R(src, view), mach.W(dst, view)}, Move: true})
+	s.F.Add(&mach.Inst{Op: op, Args: []mach.Arg{mach.R(src, view), mach.W(dst, view)}, Move: true})
 }
 
 // copyOf is a new register with v in it, to be written over.
 func (s *sel) copyOf(v *loop.Value) mach.Reg {
-	r := s.newReg(v.Type)
+	r := s.NewReg(v.Type)
 	if n, ok := s.integer(v); ok && s.classOf(v.Type) == mach.GPR {
 		s.setInt(r, n)
 		return r
 	}
-	s.move(v.Type, r, s.reg(v))
+	s.Move(v.Type, r, s.Reg(v))
 	return r
 }
 
-// instr selects one instruction.
-func (s *sel) instr(in *loop.Instr) {
+// Instr selects one instruction.
+func (s *sel) Instr(in *loop.Instr) {
 	rule := rules[in.Op]
 	if rule == nil {
-		s.fail("no rule for %v", in.Op)
+		s.Fail("no rule for %v", in.Op)
 	}
 	rule(s, in)
 }

@@ -14,7 +14,7 @@ func extractRule(s *sel, in *loop.Instr) {
 	v := in.Args[0]
 	t, i := v.Type, int(in.Imm)
 	if t.Lanes == 1 {
-		s.regs[in.Results[0]] = s.reg(v)
+		s.Regs[in.Results[0]] = s.Reg(v)
 		return
 	}
 	if t.Elem == tensor.Bool {
@@ -22,17 +22,17 @@ func extractRule(s *sel, in *loop.Instr) {
 		return
 	}
 	size := t.Elem.Size()
-	x := s.quarter(s.reg(v), t.Lanes*size, i*size/16)
+	x := s.quarter(s.Reg(v), t.Lanes*size, i*size/16)
 	at := i * size % 16 / size
 	switch {
 	case isFloat(t) && at == 0:
-		s.regs[in.Results[0]] = x
+		s.Regs[in.Results[0]] = x
 	case t.Elem == tensor.F32:
-		s.f.Emit("VPERMILPS", mach.Imm(int64(at)), mach.R(x, vX), mach.W(s.result(in), vX))
+		s.F.Emit("VPERMILPS", mach.Imm(int64(at)), mach.R(x, vX), mach.W(s.result(in), vX))
 	case t.Elem == tensor.F64:
-		s.f.Emit("VPERMILPD", mach.Imm(1), mach.R(x, vX), mach.W(s.result(in), vX))
+		s.F.Emit("VPERMILPD", mach.Imm(1), mach.R(x, vX), mach.W(s.result(in), vX))
 	default:
-		s.f.Emit("VPEXTR"+letter(size), mach.Imm(int64(at)), mach.R(x, vX), mach.W(s.result(in), 0))
+		s.F.Emit("VPEXTR"+letter(size), mach.Imm(int64(at)), mach.R(x, vX), mach.W(s.result(in), 0))
 	}
 }
 
@@ -45,27 +45,27 @@ func (s *sel) quarter(x mach.Reg, size, n int) mach.Reg {
 	if s.wide {
 		op = "VEXTRACTI32X4"
 	}
-	r := s.f.New(mach.Vec, 16)
-	s.f.Emit(op, mach.Imm(int64(n)), mach.R(x, viewOf(size)), mach.W(r, vX))
+	r := s.F.New(mach.Vec, 16)
+	s.F.Emit(op, mach.Imm(int64(n)), mach.R(x, viewOf(size)), mach.W(r, vX))
 	return r
 }
 
 func (s *sel) extractBool(in *loop.Instr, i int) {
 	v := in.Args[0]
-	r, g := s.result(in), s.f.New(mach.GPR, 8)
+	r, g := s.result(in), s.F.New(mach.GPR, 8)
 	if s.wide {
-		s.f.Emit("KMOVQ", s.r(v), mach.W(g, 0))
-		s.move(loop.Index, r, g)
+		s.F.Emit("KMOVQ", s.r(v), mach.W(g, 0))
+		s.Move(loop.Index, r, g)
 		if i > 0 {
-			s.f.Emit("SHRQ", mach.Imm(int64(i)), mach.RW(r, 0))
+			s.F.Emit("SHRQ", mach.Imm(int64(i)), mach.RW(r, 0))
 		}
 	} else {
-		m, w := s.reg(v), s.widthOf(v)
+		m, w := s.Reg(v), s.WidthOf(v)
 		x := s.quarter(m, v.Type.Lanes*w, i*w/16)
-		s.f.Emit("VPEXTRB", mach.Imm(int64(i*w%16)), mach.R(x, vX), mach.W(g, 0))
-		s.move(loop.Index, r, g)
+		s.F.Emit("VPEXTRB", mach.Imm(int64(i*w%16)), mach.R(x, vX), mach.W(g, 0))
+		s.Move(loop.Index, r, g)
 	}
-	s.f.Emit("ANDQ", mach.Imm(1), mach.RW(r, 0))
+	s.F.Emit("ANDQ", mach.Imm(1), mach.RW(r, 0))
 }
 
 // shuffleRule picks lanes out of two vectors.
@@ -83,15 +83,15 @@ func shuffleRule(s *sel, in *loop.Instr) {
 	}
 	if a.Type.Elem != tensor.Bool {
 		size := a.Type.Elem.Size()
-		s.regs[in.Results[0]] = s.pick(s.reg(a), s.reg(b), a.Type.Lanes, size, in.Lanes)
+		s.Regs[in.Results[0]] = s.pick(s.Reg(a), s.Reg(b), a.Type.Lanes, size, in.Lanes)
 		return
 	}
 	if !s.wide {
-		w := s.common(a, b)
-		for len(in.Lanes)*w > s.level.VecBytes {
+		w := s.Common(a, b)
+		for len(in.Lanes)*w > s.Level.VecBytes {
 			w /= 2
 		}
-		s.setMask(in, s.pick(s.mask(a, w), s.mask(b, w), a.Type.Lanes, w, in.Lanes), w)
+		s.SetMask(in, s.pick(s.mask(a, w), s.mask(b, w), a.Type.Lanes, w, in.Lanes), w)
 		return
 	}
 	s.pickMask(in)
@@ -103,17 +103,17 @@ func (s *sel) pickMask(in *loop.Instr) {
 	n := a.Type.Lanes
 	if from, ok := run(in.Lanes); ok && from+len(in.Lanes) <= n {
 		if from == 0 {
-			s.regs[in.Results[0]] = s.reg(a)
+			s.Regs[in.Results[0]] = s.Reg(a)
 			return
 		}
-		s.f.Emit("KSHIFTRQ", mach.Imm(int64(from)), s.r(a), mach.W(s.result(in), 0))
+		s.F.Emit("KSHIFTRQ", mach.Imm(int64(from)), s.r(a), mach.W(s.result(in), 0))
 		return
 	}
 	w := max(1, min(4, 64/max(n, len(in.Lanes))))
 	l := letter(w)
 	vec := func(v *loop.Value) mach.Reg {
-		r := s.f.New(mach.Vec, n*w)
-		s.f.Emit("VPMOVM2"+l, s.r(v), mach.W(r, viewOf(n*w)))
+		r := s.F.New(mach.Vec, n*w)
+		s.F.Emit("VPMOVM2"+l, s.r(v), mach.W(r, viewOf(n*w)))
 		return r
 	}
 	x := vec(a)
@@ -122,7 +122,7 @@ func (s *sel) pickMask(in *loop.Instr) {
 		y = vec(b)
 	}
 	r := s.pick(x, y, n, w, in.Lanes)
-	s.f.Emit("VPMOV"+l+"2M", mach.R(r, viewOf(len(in.Lanes)*w)), mach.W(s.result(in), 0))
+	s.F.Emit("VPMOV"+l+"2M", mach.R(r, viewOf(len(in.Lanes)*w)), mach.W(s.result(in), 0))
 }
 
 // run reports whether lanes are consecutive, and the first.
@@ -174,25 +174,25 @@ func (s *sel) pick(a, b mach.Reg, n, size int, lanes []int) mach.Reg {
 	case view == vY:
 		return s.pickY(a, b, n, size, lanes)
 	}
-	s.fail("shuffle %v of %d lanes of %d bytes", lanes, n, size)
+	s.Fail("shuffle %v of %d lanes of %d bytes", lanes, n, size)
 	return 0
 }
 
 // join puts b, of size bytes, behind a.
 func (s *sel) join(a, b mach.Reg, size int) mach.Reg {
-	r := s.f.New(mach.Vec, 2*size)
+	r := s.F.New(mach.Vec, 2*size)
 	switch size {
 	case 32:
-		s.f.Emit("VINSERTI64X4", mach.Imm(1), mach.R(b, vY), mach.R(a, vZ), mach.W(r, vZ))
+		s.F.Emit("VINSERTI64X4", mach.Imm(1), mach.R(b, vY), mach.R(a, vZ), mach.W(r, vZ))
 	case 16:
 		op := "VINSERTI128"
 		if s.wide {
 			op = "VINSERTI32X4"
 		}
-		s.f.Emit(op, mach.Imm(1), mach.R(b, vX), mach.R(a, vY), mach.W(r, vY))
+		s.F.Emit(op, mach.Imm(1), mach.R(b, vX), mach.R(a, vY), mach.W(r, vY))
 	default:
 		op := map[int]string{2: "VPUNPCKLWD", 4: "VPUNPCKLDQ", 8: "VPUNPCKLQDQ"}[size]
-		s.f.Emit(op, mach.R(b, vX), mach.R(a, vX), mach.W(r, vX))
+		s.F.Emit(op, mach.R(b, vX), mach.R(a, vX), mach.W(r, vX))
 	}
 	return r
 }
@@ -202,8 +202,8 @@ func (s *sel) part(a mach.Reg, size, from, out int) mach.Reg {
 	if out <= 16 {
 		return s.quarter(a, size, from/16)
 	}
-	r := s.f.New(mach.Vec, 32)
-	s.f.Emit("VEXTRACTI64X4", mach.Imm(int64(from/32)), mach.R(a, vZ), mach.W(r, vY))
+	r := s.F.New(mach.Vec, 32)
+	s.F.Emit("VEXTRACTI64X4", mach.Imm(int64(from/32)), mach.R(a, vZ), mach.W(r, vY))
 	return r
 }
 
@@ -218,14 +218,14 @@ func (s *sel) pickX(a, b mach.Reg, n, size int, lanes []int) mach.Reg {
 }
 
 func (s *sel) or(x, y mach.Reg, view uint8) mach.Reg {
-	r := s.f.New(mach.Vec, 16<<view)
-	s.f.Emit(s.logic("OR"), mach.R(x, view), mach.R(y, view), mach.W(r, view))
+	r := s.F.New(mach.Vec, 16<<view)
+	s.F.Emit(s.logic("OR"), mach.R(x, view), mach.R(y, view), mach.W(r, view))
 	return r
 }
 
 func (s *sel) shuffleBytes(x mach.Reg, view uint8, mask []byte) mach.Reg {
-	r := s.f.New(mach.Vec, 16<<view)
-	s.f.Emit("VPSHUFB", mach.R(s.bytesConst(mask), view), mach.R(x, view), mach.W(r, view))
+	r := s.F.New(mach.Vec, 16<<view)
+	s.F.Emit("VPSHUFB", mach.R(s.bytesConst(mask), view), mach.R(x, view), mach.W(r, view))
 	return r
 }
 
@@ -271,8 +271,8 @@ func (s *sel) pickY(a, b mach.Reg, n, size int, lanes []int) mach.Reg {
 			}
 			y := x
 			if swap == 1 {
-				y = s.f.New(mach.Vec, 32)
-				s.f.Emit("VPERMQ", mach.Imm(0x4e), mach.R(x, vY), mach.W(y, vY))
+				y = s.F.New(mach.Vec, 32)
+				s.F.Emit("VPERMQ", mach.Imm(0x4e), mach.R(x, vY), mach.W(y, vY))
 			}
 			add(s.shuffleBytes(y, vY, m))
 		}
@@ -307,13 +307,13 @@ func (s *sel) pickWide(a, b mach.Reg, n, size int, lanes []int, view uint8) mach
 			binary.LittleEndian.PutUint64(at, uint64(l))
 		}
 	}
-	r := s.f.New(mach.Vec, 16<<view)
+	r := s.F.New(mach.Vec, 16<<view)
 	k := s.bytesConst(idx)
 	if a == b {
-		s.f.Emit("VPERM"+letter(size), mach.R(a, view), mach.R(k, view), mach.W(r, view))
+		s.F.Emit("VPERM"+letter(size), mach.R(a, view), mach.R(k, view), mach.W(r, view))
 		return r
 	}
-	s.f.Add(&mach.Inst{Op: "VMOVAPS", Args: []mach.Arg{mach.R(k, view), mach.W(r, view)}, Move: true})
-	s.f.Emit("VPERMI2"+letter(size), mach.R(b, view), mach.R(a, view), mach.RW(r, view))
+	s.F.Add(&mach.Inst{Op: "VMOVAPS", Args: []mach.Arg{mach.R(k, view), mach.W(r, view)}, Move: true})
+	s.F.Emit("VPERMI2"+letter(size), mach.R(b, view), mach.R(a, view), mach.RW(r, view))
 	return r
 }

@@ -2,6 +2,7 @@ package amd64
 
 import (
 	"github.com/nnc-go/nnc/backend/goasm/mach"
+	"github.com/nnc-go/nnc/backend/goasm/selection"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
@@ -21,7 +22,7 @@ func init() {
 		loop.OpExtract: extractRule, loop.OpShuffle: shuffleRule, loop.OpIota: iotaRule,
 		loop.OpReduceAdd: reduceRule(loop.OpAdd), loop.OpReduceMul: reduceRule(loop.OpMul), loop.OpReduceMin: reduceRule(loop.OpMin), loop.OpReduceMax: reduceRule(loop.OpMax),
 		loop.OpLoad: loadRule, loop.OpStore: storeRule, loop.OpLoadMask: loadMaskRule, loop.OpStoreMask: storeMaskRule, loop.OpGather: gatherRule,
-		loop.OpDot4: dot4Rule, loop.OpFor: (*sel).forLoop, loop.OpIf: (*sel).cond,
+		loop.OpDot4: dot4Rule, loop.OpFor: func(s *sel, in *loop.Instr) { s.Loop(in) }, loop.OpIf: func(s *sel, in *loop.Instr) { s.Cond(in) },
 	}
 }
 
@@ -62,31 +63,31 @@ func (s *sel) float(in *loop.Instr) {
 	view := s.view(t)
 	switch in.Op {
 	case loop.OpNeg:
-		s.f.Emit(s.xorOp(), s.r(in.Args[0]), mach.R(s.vecConst(t, signBit(t.Elem)), view), mach.W(s.result(in), view))
+		s.F.Emit(s.xorOp(), s.r(in.Args[0]), mach.R(s.vecConst(t, signBit(t.Elem)), view), mach.W(s.result(in), view))
 	case loop.OpAbs:
-		s.f.Emit(s.logic("AND"), s.r(in.Args[0]), mach.R(s.vecConst(t, signBit(t.Elem)-1), view), mach.W(s.result(in), view))
+		s.F.Emit(s.logic("AND"), s.r(in.Args[0]), mach.R(s.vecConst(t, signBit(t.Elem)-1), view), mach.W(s.result(in), view))
 	case loop.OpMin, loop.OpMax:
 		s.minMaxFloat(in)
 	default:
 		x, y := in.Args[0], in.Args[1]
-		if s.fused[x] && (in.Op == loop.OpAdd || in.Op == loop.OpMul) {
+		if s.Fused[x] && (in.Op == loop.OpAdd || in.Op == loop.OpMul) {
 			x, y = y, x
 		}
 		a := s.r(x)
 		b, repeat := s.rm(y)
-		s.f.Emit(floatOps[in.Op]+floatSuffix(t)+repeat, b, a, mach.W(s.result(in), view))
+		s.F.Emit(floatOps[in.Op]+floatSuffix(t)+repeat, b, a, mach.W(s.result(in), view))
 	}
 }
 
 // rm is v as a register or, where it is a load that is fused, as memory; repeat is what the instruction's
 // name gets where it repeats one element of memory for all lanes.
 func (s *sel) rm(v *loop.Value) (a mach.Arg, repeat string) {
-	d := s.def[v]
+	d := s.Def[v]
 	switch {
-	case s.fused[v] && d.Op == loop.OpLoad && s.sizeOf(v.Type) >= 16:
+	case s.Fused[v] && d.Op == loop.OpLoad && s.sizeOf(v.Type) >= 16:
 		return s.addr(d.Buf, d.Args[0]), ""
-	case s.fused[v] && d.Op == loop.OpBroadcast:
-		d = s.def[d.Args[0]]
+	case s.Fused[v] && d.Op == loop.OpBroadcast:
+		d = s.Def[d.Args[0]]
 		return s.addr(d.Buf, d.Args[0]), ".BCST"
 	}
 	return s.r(v), ""
@@ -108,18 +109,18 @@ func (s *sel) minMaxFloat(in *loop.Instr) {
 	t := in.Results[0].Type
 	view := s.view(t)
 	a, b := s.r(in.Args[0]), s.r(in.Args[1])
-	m := s.newReg(t)
-	s.f.Emit(floatOps[in.Op]+floatSuffix(t), b, a, mach.W(m, view))
+	m := s.NewReg(t)
+	s.F.Emit(floatOps[in.Op]+floatSuffix(t), b, a, mach.W(m, view))
 	const unordered = 3
 	if s.wide {
-		k := s.f.New(mach.Pred, 8)
-		s.f.Emit("VCMP"+floatSuffix(t), mach.Imm(unordered), a, a, mach.W(k, 0))
-		s.f.Emit("VBLENDMP"+floatSuffix(t)[1:], a, mach.R(m, view), mach.R(k, 0), mach.W(s.result(in), view))
+		k := s.F.New(mach.Pred, 8)
+		s.F.Emit("VCMP"+floatSuffix(t), mach.Imm(unordered), a, a, mach.W(k, 0))
+		s.F.Emit("VBLENDMP"+floatSuffix(t)[1:], a, mach.R(m, view), mach.R(k, 0), mach.W(s.result(in), view))
 		return
 	}
-	k := s.newReg(t)
-	s.f.Emit("VCMP"+floatSuffix(t), mach.Imm(unordered), a, a, mach.W(k, view))
-	s.f.Emit("VBLENDVP"+floatSuffix(t)[1:], mach.R(k, view), a, mach.R(m, view), mach.W(s.result(in), view))
+	k := s.NewReg(t)
+	s.F.Emit("VCMP"+floatSuffix(t), mach.Imm(unordered), a, a, mach.W(k, view))
+	s.F.Emit("VBLENDVP"+floatSuffix(t)[1:], mach.R(k, view), a, mach.R(m, view), mach.W(s.result(in), view))
 }
 
 // fmaRule: the instruction writes over one of its operands; best over one that is not needed any more.
@@ -127,35 +128,35 @@ func fmaRule(s *sel, in *loop.Instr) {
 	t := in.Results[0].Type
 	view, suffix := s.view(t), floatSuffix(t)
 	a, b, c := in.Args[0], in.Args[1], in.Args[2]
-	if s.fused[a] || s.uses[b] == 1 && s.uses[a] != 1 && !s.fused[b] {
+	if s.Fused[a] || s.Uses[b] == 1 && s.Uses[a] != 1 && !s.Fused[b] {
 		a, b = b, a
 	}
-	_, konst := s.constant(c)
-	if (s.uses[c] > 1 || konst) && s.uses[a] == 1 && !s.fused[a] && !s.isConst(a) { // a = a*b + c
+	_, konst := s.Constant(c)
+	if (s.Uses[c] > 1 || konst) && s.Uses[a] == 1 && !s.Fused[a] && !s.isConst(a) { // a = a*b + c
 		rb := s.r(b)
 		rc := s.r(c)
 		r := s.copyOf(a)
-		s.f.Emit("VFMADD213"+suffix, rc, rb, mach.RW(r, view))
-		s.regs[in.Results[0]] = r
+		s.F.Emit("VFMADD213"+suffix, rc, rb, mach.RW(r, view))
+		s.Regs[in.Results[0]] = r
 		return
 	}
 	x := s.r(a)
 	y, repeat := s.rm(b)
 	r := s.copyOf(c)
-	s.f.Emit("VFMADD231"+suffix+repeat, y, x, mach.RW(r, view))
-	s.regs[in.Results[0]] = r
+	s.F.Emit("VFMADD231"+suffix+repeat, y, x, mach.RW(r, view))
+	s.Regs[in.Results[0]] = r
 }
 
-func (s *sel) isConst(v *loop.Value) bool { _, ok := s.constant(v); return ok }
+func (s *sel) isConst(v *loop.Value) bool { _, ok := s.Constant(v); return ok }
 
 func sqrtRule(s *sel, in *loop.Instr) {
 	t := in.Results[0].Type
 	x := s.r(in.Args[0])
 	if t.Lanes == 1 {
-		s.f.Emit("VSQRT"+floatSuffix(t), x, x, mach.W(s.result(in), vX))
+		s.F.Emit("VSQRT"+floatSuffix(t), x, x, mach.W(s.result(in), vX))
 		return
 	}
-	s.f.Emit("VSQRT"+floatSuffix(t), x, mach.W(s.result(in), s.view(t)))
+	s.F.Emit("VSQRT"+floatSuffix(t), x, mach.W(s.result(in), s.view(t)))
 }
 
 // roundRule rounds to an integer in the given mode, without raising exceptions.
@@ -171,7 +172,7 @@ func roundRule(mode int64) rule {
 		if t.Lanes == 1 {
 			args = []mach.Arg{mach.Imm(mode | 8), x, x, args[2]}
 		}
-		s.f.Emit(op+floatSuffix(t), args...)
+		s.F.Emit(op+floatSuffix(t), args...)
 	}
 }
 
@@ -182,15 +183,15 @@ func (s *sel) vectorInt(in *loop.Instr) {
 	x := s.r(in.Args[0])
 	switch in.Op {
 	case loop.OpNeg:
-		s.f.Emit("VPSUB"+l, x, mach.R(s.vecConst(t, 0), view), mach.W(s.result(in), view))
+		s.F.Emit("VPSUB"+l, x, mach.R(s.vecConst(t, 0), view), mach.W(s.result(in), view))
 	case loop.OpNot:
-		s.f.Emit(s.xorOp(), x, mach.R(s.vecConst(t, ^uint64(0)), view), mach.W(s.result(in), view))
+		s.F.Emit(s.xorOp(), x, mach.R(s.vecConst(t, ^uint64(0)), view), mach.W(s.result(in), view))
 	case loop.OpAbs:
 		if t.Elem.Class() != tensor.ClassInt {
-			s.regs[in.Results[0]] = x.Reg
+			s.Regs[in.Results[0]] = x.Reg
 			return
 		}
-		s.f.Emit("VPABS"+l, x, mach.W(s.result(in), view))
+		s.F.Emit("VPABS"+l, x, mach.W(s.result(in), view))
 	case loop.OpShl, loop.OpShr:
 		s.shiftVec(in)
 	case loop.OpMul:
@@ -201,7 +202,7 @@ func (s *sel) vectorInt(in *loop.Instr) {
 		fallthrough
 	default:
 		y := s.r(in.Args[1])
-		s.f.Emit(s.vecOp(in.Op, t), y, x, mach.W(s.result(in), view))
+		s.F.Emit(s.vecOp(in.Op, t), y, x, mach.W(s.result(in), view))
 	}
 }
 
@@ -210,12 +211,12 @@ func (s *sel) multiply64(in *loop.Instr) {
 	view := s.view(in.Results[0].Type)
 	x, y := s.r(in.Args[0]), s.r(in.Args[1])
 	op := func(name string, a, b mach.Arg) mach.Arg {
-		r := s.newReg(in.Results[0].Type)
-		s.f.Emit(name, a, b, mach.W(r, view))
+		r := s.NewReg(in.Results[0].Type)
+		s.F.Emit(name, a, b, mach.W(r, view))
 		return mach.R(r, view)
 	}
 	cross := op("VPADDQ", op("VPMULUDQ", op("VPSRLQ", mach.Imm(32), x), y), op("VPMULUDQ", op("VPSRLQ", mach.Imm(32), y), x))
-	s.f.Emit("VPADDQ", op("VPSLLQ", mach.Imm(32), cross), op("VPMULUDQ", x, y), mach.W(s.result(in), view))
+	s.F.Emit("VPADDQ", op("VPSLLQ", mach.Imm(32), cross), op("VPMULUDQ", x, y), mach.W(s.result(in), view))
 }
 
 // vecOp is the instruction for two vectors of integers.
@@ -243,7 +244,7 @@ func (s *sel) vecOp(op loop.Op, t loop.Type) string {
 	case loop.OpXor:
 		return s.xorOp()
 	}
-	s.fail("%v of %v", op, t)
+	s.Fail("%v of %v", op, t)
 	return ""
 }
 
@@ -257,65 +258,31 @@ func (s *sel) shiftVec(in *loop.Instr) {
 		}
 	}
 	x, view := s.r(in.Args[0]), s.view(t)
-	if n, ok := s.constant(in.Args[1]); ok {
-		s.f.Emit(op+letter(t.Elem.Size()), mach.Imm(int64(n)), x, mach.W(s.result(in), view))
+	if n, ok := s.Constant(in.Args[1]); ok {
+		s.F.Emit(op+letter(t.Elem.Size()), mach.Imm(int64(n)), x, mach.W(s.result(in), view))
 		return
 	}
 	y := s.r(in.Args[1])
-	s.f.Emit(op+"V"+letter(t.Elem.Size()), y, x, mach.W(s.result(in), view))
-}
-
-// reduceRule combines the halves of a vector until one lane is left.
-func reduceRule(op loop.Op) rule {
-	return func(s *sel, in *loop.Instr) {
-		v := in.Args[0]
-		elem := v.Type.Elem
-		for n := v.Type.Lanes / 2; n > 1; n /= 2 {
-			lo, hi := make([]int, n), make([]int, n)
-			for i := range n {
-				lo[i], hi[i] = i, n+i
-			}
-			h := loop.Vec(elem, n)
-			a := s.synth(&loop.Instr{Op: loop.OpShuffle, Args: []*loop.Value{v, v}, Lanes: lo}, h)
-			b := s.synth(&loop.Instr{Op: loop.OpShuffle, Args: []*loop.Value{v, v}, Lanes: hi}, h)
-			v = s.synth(&loop.Instr{Op: op, Args: []*loop.Value{a, b}}, h)
-		}
-		a := s.synth(&loop.Instr{Op: loop.OpExtract, Args: []*loop.Value{v}, Imm: 0}, loop.Scalar(elem))
-		b := s.synth(&loop.Instr{Op: loop.OpExtract, Args: []*loop.Value{v}, Imm: 1}, loop.Scalar(elem))
-		r := s.synth(&loop.Instr{Op: op, Args: []*loop.Value{a, b}}, loop.Scalar(elem))
-		s.regs[in.Results[0]] = s.regs[r]
-	}
-}
-
-// synth selects an instruction that the kernel does not have.
-func (s *sel) synth(in *loop.Instr, t loop.Type) *loop.Value {
-	v := &loop.Value{Type: t}
-	in.Results = []*loop.Value{v}
-	s.def[v], s.uses[v] = in, 2
-	s.instr(in)
-	return v
+	s.F.Emit(op+"V"+letter(t.Elem.Size()), y, x, mach.W(s.result(in), view))
 }
 
 // iotaRule loads 0, 1, 2, ...
 func iotaRule(s *sel, in *loop.Instr) {
-	t := in.Results[0].Type
-	size := t.Elem.Size()
-	b := make([]byte, t.Lanes*size)
-	for i := range t.Lanes {
-		b[i*size] = byte(i)
-	}
-	s.regs[in.Results[0]] = s.bytesConst(b)
+	s.Regs[in.Results[0]] = s.bytesConst(selection.Iota(in.Results[0].Type))
 }
+
+// reduceRule combines the halves of a vector until one lane is left.
+func reduceRule(op loop.Op) rule { return func(s *sel, in *loop.Instr) { s.Reduce(in, op) } }
 
 // bytesConst is a register with the given bytes, loaded where the kernel begins.
 func (s *sel) bytesConst(b []byte) mach.Reg {
 	at := s.pool.Add(b)
-	if r, ok := s.byteConsts[at.Sym]; ok && s.f.Size(r) == len(b) {
+	if r, ok := s.byteConsts[at.Sym]; ok && s.F.Size(r) == len(b) {
 		return r
 	}
-	r := s.f.New(mach.Vec, len(b))
+	r := s.F.New(mach.Vec, len(b))
 	s.byteConsts[at.Sym] = r
-	s.entry = append(s.entry, &mach.Inst{Op: moveOp(len(b)), Args: []mach.Arg{at, mach.W(r, viewOf(len(b)))}, Remat: true})
+	s.Entry = append(s.Entry, &mach.Inst{Op: moveOp(len(b)), Args: []mach.Arg{at, mach.W(r, viewOf(len(b)))}, Remat: true})
 	return r
 }
 
@@ -327,19 +294,19 @@ func dot4Rule(s *sel, in *loop.Instr) {
 	view := viewOf(size)
 	low := s.vecConst(loop.Vec(tensor.U16, size/2), 0xff)
 	op := func(name string, args ...mach.Arg) mach.Arg {
-		r := s.f.New(mach.Vec, size)
-		s.f.Emit(name, append(args, mach.W(r, view))...)
+		r := s.F.New(mach.Vec, size)
+		s.F.Emit(name, append(args, mach.W(r, view))...)
 		return mach.R(r, view)
 	}
 	ue, uo := op(s.logic("AND"), mach.R(low, view), u), op("VPSRLW", mach.Imm(8), u)
 	be, bo := op("VPSRAW", mach.Imm(8), op("VPSLLW", mach.Imm(8), b)), op("VPSRAW", mach.Imm(8), b)
 	sum := op("VPADDD", op("VPMADDWD", be, ue), op("VPMADDWD", bo, uo))
 	if t.Lanes == 1 { // the accumulator is in a general register
-		r := s.newReg(t)
-		s.f.Emit("VMOVD", sum, mach.W(r, 0))
-		s.f.Emit("ADDQ", s.r(in.Args[0]), mach.RW(r, 0))
-		s.regs[in.Results[0]] = r
+		r := s.NewReg(t)
+		s.F.Emit("VMOVD", sum, mach.W(r, 0))
+		s.F.Emit("ADDQ", s.r(in.Args[0]), mach.RW(r, 0))
+		s.Regs[in.Results[0]] = r
 		return
 	}
-	s.f.Emit("VPADDD", sum, s.r(in.Args[0]), mach.W(s.result(in), view))
+	s.F.Emit("VPADDD", sum, s.r(in.Args[0]), mach.W(s.result(in), view))
 }

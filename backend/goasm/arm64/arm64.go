@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"github.com/nnc-go/nnc/backend/goasm/mach"
+	"github.com/nnc-go/nnc/backend/goasm/selection"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/target"
 )
@@ -65,25 +66,9 @@ func store(c mach.Class, size int, src mach.Reg, at mach.Arg) *mach.Inst {
 	return &mach.Inst{Op: op, Args: []mach.Arg{mach.R(src, 0), at}}
 }
 
-// argBytes is the size of a kernel's arguments: args, lo, hi, scratch.
-const argBytes = 32
-
 // Render writes kernels of a level; names gives the symbol of each. The assembler pools the constants itself.
 func Render(w io.Writer, level *target.Level, funcs []*loop.Func, names func(f *loop.Func) string, _ *mach.Pool) error {
-	fs := make([]*mach.Func, len(funcs))
-	for i, f := range funcs {
-		s, err := selectFunc(f, level, names(f))
-		if err != nil {
-			return err
-		}
-		fs[i] = s.f
-	}
-	phys, err := mach.AllocateAll(fs, machine)
-	if err != nil {
-		return err
-	}
-	for i, f := range funcs {
-		mach.Print(w, fs[i], machine, phys[i], fmt.Sprintf("%s: %s", f.Name, f.Comment), argBytes)
-	}
-	return nil
+	return selection.Render(w, machine, funcs, names, func(f *loop.Func, symbol string) (*mach.Func, error) {
+		return selectFunc(f, level, symbol)
+	})
 }

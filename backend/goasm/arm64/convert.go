@@ -8,7 +8,7 @@ import (
 
 func bitcastRule(s *sel, in *loop.Instr) {
 	from, to := in.Args[0].Type, in.Results[0].Type
-	x := s.reg(in.Args[0])
+	x := s.Reg(in.Args[0])
 	if classOf(from) == classOf(to) {
 		s.give(in, x)
 		return
@@ -17,7 +17,7 @@ func bitcastRule(s *sel, in *loop.Instr) {
 	if from.Lanes*from.Elem.Size() > 4 {
 		op = "FMOVD"
 	}
-	s.f.Emit(op, mach.R(x, 0), mach.W(s.result(in), 0))
+	s.F.Emit(op, mach.R(x, 0), mach.W(s.result(in), 0))
 }
 
 func convertRule(s *sel, in *loop.Instr) {
@@ -25,7 +25,7 @@ func convertRule(s *sel, in *loop.Instr) {
 	half := from.Elem == tensor.F16 || to.Elem == tensor.F16
 	switch {
 	case from.Elem == to.Elem:
-		s.give(in, s.reg(in.Args[0]))
+		s.give(in, s.Reg(in.Args[0]))
 	case half && to.Lanes == 1:
 		s.convertHalf(in)
 	case to.Lanes == 1:
@@ -37,14 +37,14 @@ func convertRule(s *sel, in *loop.Instr) {
 
 // convertHalf converts a scalar between f16, in a general register, and f32.
 func (s *sel) convertHalf(in *loop.Instr) {
-	x, f := s.reg(in.Args[0]), s.f.New(mach.Vec, 4)
+	x, f := s.Reg(in.Args[0]), s.F.New(mach.Vec, 4)
 	if in.Results[0].Type.Elem == tensor.F32 {
-		s.f.Emit("FMOVS", mach.R(x, 0), mach.W(f, 0))
-		s.f.Emit("FCVTHS", mach.R(f, 0), mach.W(s.result(in), 0))
+		s.F.Emit("FMOVS", mach.R(x, 0), mach.W(f, 0))
+		s.F.Emit("FCVTHS", mach.R(f, 0), mach.W(s.result(in), 0))
 		return
 	}
-	s.f.Emit("FCVTSH", mach.R(x, 0), mach.W(f, 0))
-	s.f.Emit("FMOVS", mach.R(f, 0), mach.W(s.result(in), 0))
+	s.F.Emit("FCVTSH", mach.R(x, 0), mach.W(f, 0))
+	s.F.Emit("FMOVS", mach.R(f, 0), mach.W(s.result(in), 0))
 }
 
 // convertScalar converts by way of 64-bit integers.
@@ -59,15 +59,15 @@ func (s *sel) convertScalar(in *loop.Instr) {
 	}
 	switch {
 	case isFloat(from) && isFloat(to):
-		s.f.Emit("FCVT"+scalarSuffix(from)+scalarSuffix(to), s.r(v), mach.W(s.result(in), 0))
+		s.F.Emit("FCVT"+scalarSuffix(from)+scalarSuffix(to), s.r(v), mach.W(s.result(in), 0))
 	case isFloat(to):
-		s.f.Emit(sign(from)+"CVTF"+scalarSuffix(to), mach.R(s.extended(v), 0), mach.W(s.result(in), 0))
+		s.F.Emit(sign(from)+"CVTF"+scalarSuffix(to), mach.R(s.extended(v), 0), mach.W(s.result(in), 0))
 	case isFloat(from):
-		s.f.Emit("FCVTZ"+sign(to)+scalarSuffix(from), s.r(v), mach.W(s.result(in), 0))
+		s.F.Emit("FCVTZ"+sign(to)+scalarSuffix(from), s.r(v), mach.W(s.result(in), 0))
 	case from.Elem.Bits() < to.Elem.Bits():
 		s.give(in, s.extended(v))
 	default:
-		s.give(in, s.reg(v))
+		s.give(in, s.Reg(v))
 	}
 }
 
@@ -75,7 +75,7 @@ func (s *sel) convertScalar(in *loop.Instr) {
 // and converted there.
 func (s *sel) convertVec(in *loop.Instr, half bool) {
 	from, to := in.Args[0].Type, in.Results[0].Type
-	x, n, a, b := s.reg(in.Args[0]), to.Lanes, from.Elem.Size(), to.Elem.Size()
+	x, n, a, b := s.Reg(in.Args[0]), to.Lanes, from.Elem.Size(), to.Elem.Size()
 	w := max(a, b, 4)
 	floatFrom, floatTo := half || isFloat(from), half || isFloat(to)
 	switch {

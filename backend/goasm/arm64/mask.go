@@ -18,14 +18,14 @@ func (s *sel) maskConst(size int, on bool) mach.Reg {
 // mask is v, a vector of booleans, with lanes of width bytes.
 func (s *sel) mask(v *loop.Value, width int) mach.Reg {
 	n := v.Type.Lanes
-	if n*width > s.level.VecBytes {
-		s.fail("%d booleans of %d bytes", n, width)
+	if n*width > s.Level.VecBytes {
+		s.Fail("%d booleans of %d bytes", n, width)
 	}
-	if bits, ok := s.constant(v); ok {
+	if bits, ok := s.Constant(v); ok {
 		return s.maskConst(n*width, bits&1 == 1)
 	}
-	r := s.reg(v)
-	have := s.widthOf(v)
+	r := s.Reg(v)
+	have := s.WidthOf(v)
 	if have > width {
 		return s.narrow(r, n, have, width)
 	}
@@ -48,49 +48,23 @@ func (s *sel) narrow(x mach.Reg, n, from, to int) mach.Reg {
 	return x
 }
 
-// widthOf is the width of the lanes in which v is held.
-func (s *sel) widthOf(v *loop.Value) int {
-	if w, ok := s.width[v]; ok {
-		return w
-	}
-	return s.maskWidth(v.Type)
-}
-
-// giveMask makes r, with lanes of width bytes, the result of in.
-func (s *sel) giveMask(in *loop.Instr, r mach.Reg, width int) {
-	s.regs[in.Results[0]], s.width[in.Results[0]] = r, width
-}
-
-// common is the width in which to combine masks: the wider of those that have one.
-func (s *sel) common(vs ...*loop.Value) (w int) {
-	for _, v := range vs {
-		if _, ok := s.constant(v); !ok {
-			w = max(w, s.widthOf(v))
-		}
-	}
-	if w == 0 {
-		w = s.maskWidth(vs[0].Type)
-	}
-	return w
-}
-
 // maskLogic selects and, or, xor and not of vectors of booleans.
 func (s *sel) maskLogic(in *loop.Instr) {
-	w := s.common(in.Args...)
+	w := s.Common(in.Args...)
 	sh := shapeOf(in.Results[0].Type.Lanes, w).octets()
 	var args []mach.Reg
 	for _, a := range in.Args {
 		args = append(args, s.mask(a, w))
 	}
-	s.giveMask(in, s.vec(bitOps[in.Op], sh, args...), w)
+	s.SetMask(in, s.vec(bitOps[in.Op], sh, args...), w)
 }
 
 // maskBroadcast repeats a scalar boolean.
 func (s *sel) maskBroadcast(in *loop.Instr) {
 	t := in.Results[0].Type
-	w := s.maskWidth(t)
-	g := s.general1("NEG", s.reg(in.Args[0]))
-	s.giveMask(in, s.vec("dup", shapeOf(t.Lanes, w), g), w)
+	w := s.MaskWidth(t)
+	g := s.general1("NEG", s.Reg(in.Args[0]))
+	s.SetMask(in, s.vec("dup", shapeOf(t.Lanes, w), g), w)
 }
 
 // comparison is an instruction that compares vectors; swap exchanges its operands, not inverts its result.
@@ -110,7 +84,7 @@ func cmpRule(s *sel, in *loop.Instr) {
 	t := in.Args[0].Type
 	if t.Lanes == 1 {
 		cond := s.compareScalars(in)
-		s.f.Emit("CSET", mach.Text(cond), mach.W(s.result(in), 0))
+		s.F.Emit("CSET", mach.Text(cond), mach.W(s.result(in), 0))
 		return
 	}
 	c := unsignedPreds[in.Pred]
@@ -120,7 +94,7 @@ func cmpRule(s *sel, in *loop.Instr) {
 	case isSigned(t):
 		c = signedPreds[in.Pred]
 	}
-	x, y := s.reg(in.Args[0]), s.reg(in.Args[1])
+	x, y := s.Reg(in.Args[0]), s.Reg(in.Args[1])
 	if c.swap {
 		x, y = y, x
 	}
@@ -129,7 +103,7 @@ func cmpRule(s *sel, in *loop.Instr) {
 	if c.not {
 		r = s.vec("mvn", sh.octets(), r)
 	}
-	s.giveMask(in, r, t.Elem.Size())
+	s.SetMask(in, r, t.Elem.Size())
 }
 
 func selectRule(s *sel, in *loop.Instr) {
@@ -139,11 +113,11 @@ func selectRule(s *sel, in *loop.Instr) {
 		s.selectScalar(in)
 	case t.Elem == tensor.Bool:
 		c, a, b := in.Args[0], in.Args[1], in.Args[2]
-		w := s.common(c, a, b)
-		s.giveMask(in, s.blend(in, s.mask(c, w), s.mask(a, w), s.mask(b, w), shapeOf(t.Lanes, w)), w)
+		w := s.Common(c, a, b)
+		s.SetMask(in, s.blend(in, s.mask(c, w), s.mask(a, w), s.mask(b, w), shapeOf(t.Lanes, w)), w)
 	default:
 		size := t.Elem.Size()
-		s.give(in, s.blend(in, s.mask(in.Args[0], size), s.reg(in.Args[1]), s.reg(in.Args[2]), s.shape(t)))
+		s.give(in, s.blend(in, s.mask(in.Args[0], size), s.Reg(in.Args[1]), s.Reg(in.Args[2]), s.shape(t)))
 	}
 }
 
@@ -151,8 +125,8 @@ func selectRule(s *sel, in *loop.Instr) {
 // over one that is not needed any more.
 func (s *sel) blend(in *loop.Instr, c, a, b mach.Reg, sh shape) mach.Reg {
 	last := func(i int) bool {
-		_, konst := s.constant(in.Args[i])
-		return s.uses[in.Args[i]] == 1 && !konst
+		_, konst := s.Constant(in.Args[i])
+		return s.Uses[in.Args[i]] == 1 && !konst
 	}
 	op, r, x, y := "bsl", c, a, b
 	switch {

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/nnc-go/nnc/backend/goasm/mach"
+	"github.com/nnc-go/nnc/backend/goasm/selection"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
@@ -12,7 +13,7 @@ import (
 // the displacement; what is left is added to the base once for all accesses that share it. An access alone
 // may have base and scaled index.
 func (s *sel) addr(b *loop.Buf, idx *loop.Value, size int) mach.Arg {
-	base, elem := s.bases[b], int64(b.Elem.Size())
+	base, elem := s.Bases[b], int64(b.Elem.Size())
 	root, offset := s.root(idx)
 	if n, ok := s.integer(root); ok && s.near(base.Imm, offset+n, elem) {
 		return mach.Mem(base.Reg, base.Imm+(offset+n)*elem)
@@ -24,10 +25,10 @@ func (s *sel) addr(b *loop.Buf, idx *loop.Value, size int) mach.Arg {
 	r, ok := s.addresses[key]
 	switch {
 	case !ok && disp == 0 && s.shared[key] < 2 && int(elem) == size:
-		return mach.MemX(base.Reg, s.reg(root), uint8(elem), 0)
+		return mach.MemX(base.Reg, s.Reg(root), uint8(elem), 0)
 	case !ok:
 		r = s.general()
-		s.f.Emit("ADD", mach.R(s.reg(root), logOf(int(elem))), mach.R(base.Reg, 0), mach.W(r, 0))
+		s.F.Emit("ADD", mach.R(s.Reg(root), logOf(int(elem))), mach.R(base.Reg, 0), mach.W(r, 0))
 		s.addresses[key] = r
 	}
 	return mach.Mem(r, disp)
@@ -63,38 +64,38 @@ func (s *sel) loadInt(elem tensor.DType, at mach.Arg, r mach.Reg) {
 	if elem.Class() == tensor.ClassInt {
 		op = m.sign
 	}
-	s.f.Emit(op, at, mach.W(r, 0))
+	s.F.Emit(op, at, mach.W(r, 0))
 }
 
 // loadVec loads size bytes; two bytes go through a general register.
 func (s *sel) loadVec(size int, at mach.Arg, r mach.Reg) {
 	if size == 2 {
 		g := s.general()
-		s.f.Emit("MOVHU", at, mach.W(g, 0))
-		s.f.Emit("FMOVS", mach.R(g, 0), mach.W(r, 0))
+		s.F.Emit("MOVHU", at, mach.W(g, 0))
+		s.F.Emit("FMOVS", mach.R(g, 0), mach.W(r, 0))
 		return
 	}
-	s.f.Emit(moveOp(size), at, mach.W(r, 0))
+	s.F.Emit(moveOp(size), at, mach.W(r, 0))
 }
 
 func storeRule(s *sel, in *loop.Instr) {
-	t, x := in.Args[1].Type, s.reg(in.Args[1])
+	t, x := in.Args[1].Type, s.Reg(in.Args[1])
 	at := s.addr(in.Buf, in.Args[0], s.accessSize(t))
 	switch size := s.sizeOf(t); {
 	case classOf(t) == mach.GPR:
-		s.f.Emit(scalarMoves[t.Elem.Size()].store, mach.R(x, 0), at)
+		s.F.Emit(scalarMoves[t.Elem.Size()].store, mach.R(x, 0), at)
 	case size == 2:
 		g := s.general()
-		s.f.Emit("FMOVS", mach.R(x, 0), mach.W(g, 0))
-		s.f.Emit("MOVH", mach.R(g, 0), at)
+		s.F.Emit("FMOVS", mach.R(x, 0), mach.W(g, 0))
+		s.F.Emit("MOVH", mach.R(g, 0), at)
 	default:
-		s.f.Emit(moveOp(size), mach.R(x, 0), at)
+		s.F.Emit(moveOp(size), mach.R(x, 0), at)
 	}
 }
 
 // laneBits puts a mask for elements of type t into a general register, 64/t.Lanes equal bits per lane.
 func (s *sel) laneBits(m *loop.Value, t loop.Type) mach.Reg {
-	x, w := s.reg(m), s.widthOf(m)
+	x, w := s.Reg(m), s.WidthOf(m)
 	bits := s.general()
 	switch {
 	case t.Lanes == 16: // shifted right by 4 as 16-bit numbers and narrowed, there are 4 bits of each byte
@@ -104,26 +105,26 @@ func (s *sel) laneBits(m *loop.Value, t loop.Type) mach.Reg {
 	case t.Lanes*w < 8:
 		x = s.extend("sxtl", x, t.Lanes, w, 8/t.Lanes)
 	}
-	s.f.Emit("FMOVD", mach.R(x, 0), mach.W(bits, 0))
+	s.F.Emit("FMOVD", mach.R(x, 0), mach.W(bits, 0))
 	return bits
 }
 
 // byMask runs all where the mask is set in all lanes, else lane for each that is set.
 func (s *sel) byMask(m *loop.Value, t loop.Type, all func(), each func(i int)) {
 	bits := s.laneBits(m, t)
-	lanes, end := s.f.NewLabel(), s.f.NewLabel()
-	s.f.Emit("CMN", mach.Imm(1), mach.R(bits, 0))
+	lanes, end := s.F.NewLabel(), s.F.NewLabel()
+	s.F.Emit("CMN", mach.Imm(1), mach.R(bits, 0))
 	s.branch("BNE", lanes)
 	all()
-	s.f.Add(&mach.Inst{Op: "JMP", Flow: mach.Jump, Args: []mach.Arg{mach.Label(end)}})
-	s.f.Place(lanes)
+	s.F.Add(&mach.Inst{Op: "JMP", Flow: mach.Jump, Args: []mach.Arg{mach.Label(end)}})
+	s.F.Place(lanes)
 	for i := range t.Lanes {
-		next := s.f.NewLabel()
+		next := s.F.NewLabel()
 		s.branch("TBZ", next, mach.Imm(int64(i*64/t.Lanes)), mach.R(bits, 0))
 		each(i)
-		s.f.Place(next)
+		s.F.Place(next)
 	}
-	s.f.Place(end)
+	s.F.Place(end)
 }
 
 // elementAddr is the address of element idx of a buffer in a register.
@@ -149,25 +150,25 @@ func (s *sel) lanePointer(p mach.Reg, i int, elem tensor.DType) mach.Arg {
 
 func loadMaskRule(s *sel, in *loop.Instr) {
 	t := in.Results[0].Type
-	p, r, sh := s.elementAddr(in.Buf, in.Args[0]), s.newReg(t), s.shape(t)
-	s.f.Add(setVec(r, 0, 0, 16))
+	p, r, sh := s.elementAddr(in.Buf, in.Args[0]), s.NewReg(t), s.shape(t)
+	s.F.Add(setVec(r, 0, 0, 16))
 	s.byMask(in.Args[1], t, func() { s.loadVec(s.sizeOf(t), mach.Mem(p, 0), r) }, func(i int) {
-		s.f.Emit("VLD1", s.lanePointer(p, i, t.Elem), mach.RW(r, sh.element(i)))
+		s.F.Emit("VLD1", s.lanePointer(p, i, t.Elem), mach.RW(r, sh.element(i)))
 	})
 	s.give(in, r)
 }
 
 func storeMaskRule(s *sel, in *loop.Instr) {
 	t := in.Args[1].Type
-	p, x, sh := s.elementAddr(in.Buf, in.Args[0]), s.reg(in.Args[1]), s.shape(t)
+	p, x, sh := s.elementAddr(in.Buf, in.Args[0]), s.Reg(in.Args[1]), s.shape(t)
 	s.byMask(in.Args[2], t, func() {
 		if s.sizeOf(t) == 2 {
-			s.f.Emit("VST1", mach.R(x, shape{1, 1}.element(0)), mach.Mem(p, 0))
+			s.F.Emit("VST1", mach.R(x, shape{1, 1}.element(0)), mach.Mem(p, 0))
 			return
 		}
-		s.f.Emit(moveOp(s.sizeOf(t)), mach.R(x, 0), mach.Mem(p, 0))
+		s.F.Emit(moveOp(s.sizeOf(t)), mach.R(x, 0), mach.Mem(p, 0))
 	}, func(i int) {
-		s.f.Emit("VST1", mach.R(x, sh.element(i)), s.lanePointer(p, i, t.Elem))
+		s.F.Emit("VST1", mach.R(x, sh.element(i)), s.lanePointer(p, i, t.Elem))
 	})
 }
 
@@ -178,7 +179,7 @@ func gatherRule(s *sel, in *loop.Instr) {
 		loadRule(s, in)
 		return
 	}
-	idx, base, r := s.reg(in.Args[0]), s.bases[in.Buf], s.newReg(t)
+	idx, base, r := s.Reg(in.Args[0]), s.Bases[in.Buf], s.NewReg(t)
 	if base.Imm != 0 {
 		b := s.general()
 		s.addImm(b, base.Reg, base.Imm)
@@ -191,8 +192,8 @@ func gatherRule(s *sel, in *loop.Instr) {
 			s.loadElement(t, mach.MemX(base.Reg, n, uint8(t.Elem.Size()), 0), r)
 			continue
 		}
-		s.f.Emit("ADD", mach.R(n, logOf(t.Elem.Size())), mach.R(base.Reg, 0), mach.W(p, 0))
-		s.f.Emit("VLD1", mach.Mem(p, 0), mach.RW(r, s.shape(t).element(i)))
+		s.F.Emit("ADD", mach.R(n, logOf(t.Elem.Size())), mach.R(base.Reg, 0), mach.W(p, 0))
+		s.F.Emit("VLD1", mach.Mem(p, 0), mach.RW(r, s.shape(t).element(i)))
 	}
 	s.give(in, r)
 }
@@ -200,12 +201,12 @@ func gatherRule(s *sel, in *loop.Instr) {
 // loadElement loads the first lane of a vector.
 func (s *sel) loadElement(t loop.Type, at mach.Arg, r mach.Reg) {
 	if size := t.Elem.Size(); size >= 4 {
-		s.f.Emit(moveOp(size), at, mach.W(r, 0))
+		s.F.Emit(moveOp(size), at, mach.W(r, 0))
 		return
 	}
 	g := s.general()
-	s.f.Emit(scalarMoves[t.Elem.Size()].zero, at, mach.W(g, 0))
-	s.f.Emit("FMOVS", mach.R(g, 0), mach.W(r, 0))
+	s.F.Emit(scalarMoves[t.Elem.Size()].zero, at, mach.W(g, 0))
+	s.F.Emit("FMOVS", mach.R(g, 0), mach.W(r, 0))
 }
 
 // broadcastRule repeats a scalar.
@@ -215,19 +216,11 @@ func broadcastRule(s *sel, in *loop.Instr) {
 	case t.Elem == tensor.Bool:
 		s.maskBroadcast(in)
 	case classOf(v.Type) == mach.Vec:
-		s.give(in, s.vec("dup lane", s.shape(t), s.reg(v)))
+		s.give(in, s.vec("dup lane", s.shape(t), s.Reg(v)))
 	default:
-		s.give(in, s.vec("dup", s.shape(t), s.reg(v)))
+		s.give(in, s.vec("dup", s.shape(t), s.Reg(v)))
 	}
 }
 
 // iotaRule is a constant: 0, 1, 2, ...
-func iotaRule(s *sel, in *loop.Instr) {
-	t := in.Results[0].Type
-	size := t.Elem.Size()
-	b := make([]byte, t.Lanes*size)
-	for i := range t.Lanes {
-		b[i*size] = byte(i)
-	}
-	s.give(in, s.bytesConst(b))
-}
+func iotaRule(s *sel, in *loop.Instr) { s.give(in, s.bytesConst(selection.Iota(in.Results[0].Type))) }

@@ -18,7 +18,7 @@ func (s *sel) extended(v *loop.Value) mach.Reg {
 		s.setInt(r, n)
 		return r
 	}
-	src := s.reg(v)
+	src := s.Reg(v)
 	op := map[tensor.DType]string{tensor.I8: "MOVB", tensor.U8: "MOVBU", tensor.I16: "MOVH", tensor.U16: "MOVHU", tensor.I32: "MOVW", tensor.U32: "MOVWU"}[v.Type.Elem]
 	if op == "" {
 		return src
@@ -29,14 +29,14 @@ func (s *sel) extended(v *loop.Value) mach.Reg {
 // general1 is the result of an instruction of one operand in general registers.
 func (s *sel) general1(op string, x mach.Reg) mach.Reg {
 	r := s.general()
-	s.f.Emit(op, mach.R(x, 0), mach.W(r, 0))
+	s.F.Emit(op, mach.R(x, 0), mach.W(r, 0))
 	return r
 }
 
 // general2 is x op y.
 func (s *sel) general2(op string, x mach.Reg, y mach.Arg) mach.Reg {
 	r := s.general()
-	s.f.Emit(op, y, mach.R(x, 0), mach.W(r, 0))
+	s.F.Emit(op, y, mach.R(x, 0), mach.W(r, 0))
 	return r
 }
 
@@ -46,7 +46,7 @@ func (s *sel) addImm(dst, src mach.Reg, n int64) {
 	if n < 0 {
 		op, n = "SUB", -n
 	}
-	s.f.Emit(op, mach.Imm(n), mach.R(src, 0), mach.W(dst, 0))
+	s.F.Emit(op, mach.Imm(n), mach.R(src, 0), mach.W(dst, 0))
 }
 
 // intOps are the instructions that are a plain function of two general registers.
@@ -58,12 +58,12 @@ func (s *sel) scalarInt(in *loop.Instr) {
 	switch in.Op {
 	case loop.OpNot:
 		if x.Type.Elem == tensor.Bool {
-			s.give(in, s.general2("EOR", s.reg(x), mach.Imm(1)))
+			s.give(in, s.general2("EOR", s.Reg(x), mach.Imm(1)))
 		} else {
-			s.give(in, s.general1("MVN", s.reg(x)))
+			s.give(in, s.general1("MVN", s.Reg(x)))
 		}
 	case loop.OpNeg:
-		s.give(in, s.general1("NEG", s.reg(x)))
+		s.give(in, s.general1("NEG", s.Reg(x)))
 	case loop.OpAbs:
 		s.absInt(in)
 	case loop.OpShl, loop.OpShr:
@@ -74,10 +74,10 @@ func (s *sel) scalarInt(in *loop.Instr) {
 		s.minMaxInt(in)
 	case loop.OpAdd, loop.OpSub, loop.OpMul:
 		if !s.byConst(in) {
-			s.give(in, s.general2(intOps[in.Op], s.reg(x), s.r(in.Args[1])))
+			s.give(in, s.general2(intOps[in.Op], s.Reg(x), s.r(in.Args[1])))
 		}
 	default:
-		s.give(in, s.general2(intOps[in.Op], s.reg(x), s.r(in.Args[1])))
+		s.give(in, s.general2(intOps[in.Op], s.Reg(x), s.r(in.Args[1])))
 	}
 }
 
@@ -95,7 +95,7 @@ func (s *sel) byConst(in *loop.Instr) bool {
 		if n <= 0 || n&(n-1) != 0 {
 			return false
 		}
-		s.give(in, s.general2("LSL", s.reg(x), mach.Imm(int64(bits.TrailingZeros64(uint64(n))))))
+		s.give(in, s.general2("LSL", s.Reg(x), mach.Imm(int64(bits.TrailingZeros64(uint64(n))))))
 		return true
 	case in.Op == loop.OpSub:
 		n = -n
@@ -103,7 +103,7 @@ func (s *sel) byConst(in *loop.Instr) bool {
 	if n < -1<<24 || n > 1<<24 {
 		return false
 	}
-	src := s.reg(x)
+	src := s.Reg(x)
 	s.addImm(s.result(in), src, n)
 	return true
 }
@@ -115,18 +115,18 @@ func (s *sel) absInt(in *loop.Instr) {
 		return
 	}
 	n, r := s.general1("NEG", x), s.result(in)
-	s.f.Emit("CMP", mach.Imm(0), mach.R(x, 0))
+	s.F.Emit("CMP", mach.Imm(0), mach.R(x, 0))
 	s.csel("CSEL", "LT", n, x, r)
 }
 
 // csel sets r to a where a condition holds, else to b.
 func (s *sel) csel(op, cond string, a, b, r mach.Reg) {
-	s.f.Emit(op, mach.Text(cond), mach.R(a, 0), mach.R(b, 0), mach.W(r, 0))
+	s.F.Emit(op, mach.Text(cond), mach.R(a, 0), mach.R(b, 0), mach.W(r, 0))
 }
 
 func (s *sel) shiftInt(in *loop.Instr) {
 	op, x := "LSL", in.Args[0]
-	src := s.reg
+	src := s.Reg
 	if in.Op == loop.OpShr {
 		op, src = "LSR", s.extended
 		if isSigned(x.Type) {
@@ -150,7 +150,7 @@ func (s *sel) divInt(in *loop.Instr) {
 	}
 	var x, y mach.Reg
 	if in.Results[0].Type.Elem.Bits() == 32 {
-		op, x, y = op+"W", s.reg(in.Args[0]), s.reg(in.Args[1])
+		op, x, y = op+"W", s.Reg(in.Args[0]), s.Reg(in.Args[1])
 	} else {
 		x, y = s.extended(in.Args[0]), s.extended(in.Args[1])
 	}
@@ -164,7 +164,7 @@ func (s *sel) divInt(in *loop.Instr) {
 
 // multiplySub sets r to x - q*y.
 func (s *sel) multiplySub(r, x, q, y mach.Reg) {
-	s.f.Emit("MSUB", mach.R(y, 0), mach.R(x, 0), mach.R(q, 0), mach.W(r, 0))
+	s.F.Emit("MSUB", mach.R(y, 0), mach.R(x, 0), mach.R(q, 0), mach.W(r, 0))
 }
 
 // divConst divides a signed 64-bit integer by a constant above 1: by shifting, or by the high half of a product.
@@ -173,7 +173,7 @@ func (s *sel) divConst(in *loop.Instr) bool {
 	if !ok || d < 2 || in.Results[0].Type != loop.Index {
 		return false
 	}
-	x := s.reg(in.Args[0])
+	x := s.Reg(in.Args[0])
 	power, k := d&(d-1) == 0, int64(bits.TrailingZeros64(uint64(d)))
 	var q mach.Reg
 	if power {
@@ -239,13 +239,13 @@ func (s *sel) compare(t loop.Type, x mach.Reg, v *loop.Value) {
 	n, ok := s.small(v)
 	switch {
 	case ok && n >= 0:
-		s.f.Emit(op, mach.Imm(n), mach.R(x, 0))
+		s.F.Emit(op, mach.Imm(n), mach.R(x, 0))
 	case ok:
-		s.f.Emit("CMN"+op[3:], mach.Imm(-n), mach.R(x, 0))
+		s.F.Emit("CMN"+op[3:], mach.Imm(-n), mach.R(x, 0))
 	case t.Elem.Bits() < 32:
-		s.f.Emit(op, mach.R(s.extended(v), 0), mach.R(x, 0))
+		s.F.Emit(op, mach.R(s.extended(v), 0), mach.R(x, 0))
 	default:
-		s.f.Emit(op, s.r(v), mach.R(x, 0))
+		s.F.Emit(op, s.r(v), mach.R(x, 0))
 	}
 }
 
@@ -255,31 +255,31 @@ func (s *sel) compareScalars(cmp *loop.Instr) string {
 	t := x.Type
 	switch {
 	case isFloat(t):
-		s.f.Emit("FCMP"+scalarSuffix(t), s.r(y), s.r(x))
+		s.F.Emit("FCMP"+scalarSuffix(t), s.r(y), s.r(x))
 	case t.Elem.Bits() < 32:
 		s.compare(t, s.extended(x), y)
 	default:
-		s.compare(t, s.reg(x), y)
+		s.compare(t, s.Reg(x), y)
 	}
 	return cc(t, cmp.Pred)
 }
 
 // flags sets the flags so that the condition that it gives says whether c holds.
 func (s *sel) flags(c *loop.Value) string {
-	if s.fused[c] {
-		return s.compareScalars(s.def[c])
+	if s.Fused[c] {
+		return s.compareScalars(s.Def[c])
 	}
-	s.f.Emit("CMP", mach.Imm(0), s.r(c))
+	s.F.Emit("CMP", mach.Imm(0), s.r(c))
 	return "NE"
 }
 
-// branchUnless jumps where c does not hold.
-func (s *sel) branchUnless(c *loop.Value, label int) {
-	if !s.fused[c] {
+// Unless jumps where c does not hold.
+func (s *sel) Unless(c *loop.Value, label int) {
+	if !s.Fused[c] {
 		s.branch("CBZ", label, s.r(c))
 		return
 	}
-	s.branch("B"+opposite[s.compareScalars(s.def[c])], label)
+	s.branch("B"+opposite[s.compareScalars(s.Def[c])], label)
 }
 
 func (s *sel) minMaxInt(in *loop.Instr) {
@@ -289,7 +289,7 @@ func (s *sel) minMaxInt(in *loop.Instr) {
 	if in.Op == loop.OpMax {
 		p = loop.GT
 	}
-	s.f.Emit("CMP", mach.R(b, 0), mach.R(a, 0))
+	s.F.Emit("CMP", mach.R(b, 0), mach.R(a, 0))
 	s.csel("CSEL", cc(t, p), a, b, s.result(in))
 }
 
@@ -311,13 +311,13 @@ func (s *sel) scalarFloat(in *loop.Instr) {
 	if len(in.Args) > 1 {
 		args = []mach.Arg{s.r(in.Args[1]), args[0]}
 	}
-	s.f.Emit(op, append(args, mach.W(s.result(in), 0))...)
+	s.F.Emit(op, append(args, mach.W(s.result(in), 0))...)
 }
 
 // selectScalar chooses between scalars.
 func (s *sel) selectScalar(in *loop.Instr) {
 	t := in.Results[0].Type
-	a, b := s.reg(in.Args[1]), s.reg(in.Args[2])
+	a, b := s.Reg(in.Args[1]), s.Reg(in.Args[2])
 	op := "CSEL"
 	if isFloat(t) {
 		op = "FCSEL" + scalarSuffix(t)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/nnc-go/nnc/backend/goasm/mach"
+	"github.com/nnc-go/nnc/backend/goasm/selection"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/tensor"
 	"github.com/nnc-go/nnc/target"
@@ -11,20 +12,12 @@ import (
 
 // sel selects the instructions of one kernel.
 type sel struct {
-	f     *mach.Func
-	level *target.Level
+	selection.Selector
 
-	regs      map[*loop.Value]mach.Reg
-	width     map[*loop.Value]int // bytes per lane of a vector of booleans
-	def       map[*loop.Value]*loop.Instr
-	uses      map[*loop.Value]int
 	users     map[*loop.Value][]use
-	fused     map[*loop.Value]bool // not computed where defined: part of the instructions that use it
-	bases     map[*loop.Buf]mach.Arg
 	addresses map[address]mach.Reg // computed in this block or one around it
 	shared    map[address]int      // how many accesses have the address
 	consts    map[constKey]mach.Reg
-	entry     []*mach.Inst // constants, computed where the kernel begins
 }
 
 // address is where a buffer's element is whose index is a value that is no sum with a constant.
@@ -38,62 +31,21 @@ type constKey struct {
 	size   int
 }
 
-// selError is a kernel that cannot be rendered: an operation that the level lacks after legalising.
-type selError struct{ error }
-
-func (s *sel) fail(format string, args ...any) {
-	panic(selError{fmt.Errorf("goasm: arm64 %s: %s: %s", s.level.Name, s.f.Name, fmt.Sprintf(format, args...))})
-}
-
 // selectFunc turns a kernel into machine instructions.
-func selectFunc(f *loop.Func, level *target.Level, symbol string) (s *sel, err error) {
-	s = &sel{f: mach.NewFunc(symbol), level: level, regs: map[*loop.Value]mach.Reg{}, width: map[*loop.Value]int{},
-		def: map[*loop.Value]*loop.Instr{}, uses: map[*loop.Value]int{}, fused: map[*loop.Value]bool{}, bases: map[*loop.Buf]mach.Arg{},
-		addresses: map[address]mach.Reg{}, shared: map[address]int{}, consts: map[constKey]mach.Reg{}}
-	defer func() {
-		r := recover()
-		if e, ok := r.(selError); ok {
-			err = e.error
-		} else if r != nil {
-			panic(r)
-		}
-	}()
-	s.survey(f.Body)
-	s.prologue(f)
-	n := len(s.f.Insts)
-	s.block(f.Body)
-	s.f.Emit("RET")
-	body := append([]*mach.Inst{}, s.f.Insts[n:]...)
-	s.f.Insts = append(append(s.f.Insts[:n], s.entry...), body...)
-	return s, nil
+func selectFunc(f *loop.Func, level *target.Level, symbol string) (*mach.Func, error) {
+	s := &sel{Selector: selection.New(symbol, level), addresses: map[address]mach.Reg{}, shared: map[address]int{}, consts: map[constKey]mach.Reg{}}
+	return s.F, s.Select(f, s)
 }
 
-// prologue loads the arguments.
-func (s *sel) prologue(f *loop.Func) {
-	arg := func(text string) mach.Reg {
-		r := s.general()
-		s.f.Add(&mach.Inst{Op: "MOVD", Args: []mach.Arg{mach.Text(text), mach.W(r, 0)}, Remat: true})
-		return r
-	}
-	s.f.Scratch = arg("scratch+24(FP)")
-	args := arg("args+0(FP)")
-	word := func(i int) mach.Reg {
-		r := s.general()
-		s.f.Emit("MOVD", mach.Mem(args, int64(8*i)), mach.W(r, 0))
-		return r
-	}
-	for _, b := range f.Bufs {
-		if b.Arg < 0 {
-			s.bases[b] = mach.Mem(s.f.Scratch, s.f.Local(b.N*int64(b.Elem.Size())))
-			continue
-		}
-		s.bases[b] = mach.Mem(word(b.Arg), 0)
-	}
-	for i, v := range f.Ints {
-		s.regs[v] = word(f.IntArgs[i])
-	}
-	s.regs[f.Lo], s.regs[f.Hi] = arg("lo+8(FP)"), arg("hi+16(FP)")
+// LoadWord implements selection.Arch.
+func (s *sel) LoadWord(at mach.Arg, again bool) mach.Reg {
+	r := s.general()
+	s.F.Add(&mach.Inst{Op: "MOVD", Args: []mach.Arg{at, mach.W(r, 0)}, Remat: again})
+	return r
 }
+
+// Return implements selection.Arch.
+func (s *sel) Return() { s.F.Emit("RET") }
 
 // isFloat reports whether a type's arithmetic is that of f32 or f64.
 func isFloat(t loop.Type) bool { return t.Elem == tensor.F32 || t.Elem == tensor.F64 }
@@ -108,19 +60,13 @@ func classOf(t loop.Type) mach.Class {
 	return mach.Vec
 }
 
-// maskWidth is how wide the lanes are in which a vector of booleans crosses from block to block: as wide as
-// elements of that many lanes can be.
-func (s *sel) maskWidth(t loop.Type) int {
-	return max(1, min(8, s.level.VecBytes/t.Lanes))
-}
-
 // sizeOf is the number of bytes of a type's values in registers.
 func (s *sel) sizeOf(t loop.Type) int {
 	switch {
 	case classOf(t) == mach.GPR:
 		return 8
 	case t.Elem == tensor.Bool:
-		return t.Lanes * s.maskWidth(t)
+		return t.Lanes * s.MaskWidth(t)
 	}
 	return t.Lanes * t.Elem.Size()
 }
@@ -128,38 +74,29 @@ func (s *sel) sizeOf(t loop.Type) int {
 // shape is the shape of a type's vectors.
 func (s *sel) shape(t loop.Type) shape {
 	size := t.Elem.Size()
-	if t.Lanes*size > s.level.VecBytes {
-		s.fail("%v does not fit a register", t)
+	if t.Lanes*size > s.Level.VecBytes {
+		s.Fail("%v does not fit a register", t)
 	}
 	return shapeOf(t.Lanes, size)
 }
 
-func (s *sel) newReg(t loop.Type) mach.Reg { return s.f.New(classOf(t), s.sizeOf(t)) }
-func (s *sel) general() mach.Reg           { return s.f.New(mach.GPR, 8) }
+func (s *sel) NewReg(t loop.Type) mach.Reg { return s.F.New(classOf(t), s.sizeOf(t)) }
+func (s *sel) general() mach.Reg           { return s.F.New(mach.GPR, 8) }
 
 // vector makes a register for a vector of a shape.
-func (s *sel) vector(sh shape) mach.Reg { return s.f.New(mach.Vec, 8<<sh.q) }
+func (s *sel) vector(sh shape) mach.Reg { return s.F.New(mach.Vec, 8<<sh.q) }
 
 // result makes the register of an instruction's result.
 func (s *sel) result(in *loop.Instr) mach.Reg {
 	v := in.Results[0]
-	r := s.newReg(v.Type)
-	s.regs[v] = r
+	r := s.NewReg(v.Type)
+	s.Regs[v] = r
 	return r
-}
-
-// constant reports whether v is a constant, and its bits.
-func (s *sel) constant(v *loop.Value) (uint64, bool) {
-	d := s.def[v]
-	if d == nil || d.Op != loop.OpConst {
-		return 0, false
-	}
-	return d.Imm, true
 }
 
 // integer is the value of a constant in a general register.
 func (s *sel) integer(v *loop.Value) (int64, bool) {
-	bits, ok := s.constant(v)
+	bits, ok := s.Constant(v)
 	if !ok || classOf(v.Type) != mach.GPR {
 		return 0, false
 	}
@@ -176,47 +113,26 @@ func (s *sel) small(v *loop.Value) (int64, bool) {
 	return n, ok && n > -4096 && n < 4096
 }
 
-// reg is the register that holds v.
-func (s *sel) reg(v *loop.Value) mach.Reg {
-	if r, ok := s.regs[v]; ok {
-		return r
-	}
-	d := s.def[v]
-	switch {
-	case d == nil:
-		s.fail("value %d is not computed", v.ID)
-	case d.Op == loop.OpConst:
-		return s.konst(v.Type, d.Imm)
-	case !s.fused[v]:
-		s.fail("value %d of %v is not computed", v.ID, d.Op)
-	}
-	// Wanted here in a register after all; the next use may be where this one is not computed.
-	s.instr(d)
-	r := s.regs[v]
-	delete(s.regs, v)
-	return r
-}
-
 // r is v as a scalar that is read.
-func (s *sel) r(v *loop.Value) mach.Arg { return mach.R(s.reg(v), 0) }
+func (s *sel) r(v *loop.Value) mach.Arg { return mach.R(s.Reg(v), 0) }
 
-// konst is a register with a constant. General registers are set where they are needed; vectors where the
+// Const is a register with a constant. General registers are set where they are needed; vectors where the
 // kernel begins, and again where registers are short.
-func (s *sel) konst(t loop.Type, bits uint64) mach.Reg {
+func (s *sel) Const(t loop.Type, bits uint64) mach.Reg {
 	switch {
 	case classOf(t) == mach.GPR:
 		r := s.general()
 		s.setInt(r, int64(bits))
 		return r
 	case t.Elem == tensor.Bool:
-		return s.maskConst(t.Lanes*s.maskWidth(t), bits&1 == 1)
+		return s.maskConst(t.Lanes*s.MaskWidth(t), bits&1 == 1)
 	}
 	return s.splat(t.Lanes*t.Elem.Size(), t.Elem.Size(), bits)
 }
 
 // setInt sets a register that has no other definition.
 func (s *sel) setInt(r mach.Reg, n int64) {
-	s.f.Add(&mach.Inst{Op: "MOVD", Args: []mach.Arg{mach.Imm(n), mach.W(r, 0)}, Remat: true})
+	s.F.Add(&mach.Inst{Op: "MOVD", Args: []mach.Arg{mach.Imm(n), mach.W(r, 0)}, Remat: true})
 }
 
 // splat is a register of size bytes in which each element of elem bytes is bits.
@@ -238,11 +154,11 @@ func (s *sel) vecConst(lo, hi uint64, size int) mach.Reg {
 	}
 	r, ok := s.consts[key]
 	if !ok {
-		r = s.f.New(mach.Vec, size)
+		r = s.F.New(mach.Vec, size)
 		s.consts[key] = r
 		in := setVec(r, lo, hi, size)
 		in.Remat = true
-		s.entry = append(s.entry, in)
+		s.Entry = append(s.Entry, in)
 	}
 	return r
 }
@@ -271,19 +187,19 @@ func setVec(r mach.Reg, lo, hi uint64, size int) *mach.Inst {
 	return &mach.Inst{Op: "VMOVS", Args: []mach.Arg{hex(lo & 0xffffffff), mach.W(r, vSingle)}}
 }
 
-// move copies a value; the copy is dropped where both can be one register.
-func (s *sel) move(dst, src mach.Reg) {
+// Move copies a value; the copy is dropped where both can be one register.
+func (s *sel) Move(_ loop.Type, dst, src mach.Reg) {
 	op, view := "MOVD", uint8(0)
-	if s.f.Class(dst) == mach.Vec {
+	if s.F.Class(dst) == mach.Vec {
 		op, view = "VMOV", whole.view()
 	}
-	s.f.Add(&mach.Inst{Op: op, Args: []mach.Arg{mach.R(src, view), mach.W(dst, view)}, Move: true})
+	s.F.Add(&mach.Inst{Op: op, Args: []mach.Arg{mach.R(src, view), mach.W(dst, view)}, Move: true})
 }
 
 // copyOf is a new register with what is in src, to be written over.
 func (s *sel) copyOf(src mach.Reg) mach.Reg {
-	r := s.f.New(s.f.Class(src), s.f.Size(src))
-	s.move(r, src)
+	r := s.F.New(s.F.Class(src), s.F.Size(src))
+	s.Move(loop.Type{}, r, src)
 	return r
 }
 
@@ -291,9 +207,9 @@ func (s *sel) copyOf(src mach.Reg) mach.Reg {
 func (s *sel) neon(key string, sh shape, imm int, regs ...mach.Reg) {
 	n, ok := insns[key]
 	if !ok || !n.takes(sh) {
-		s.fail("no instruction %s of shape %v", key, sh)
+		s.Fail("no instruction %s of shape %v", key, sh)
 	}
-	s.f.Add(n.build(key, sh, imm, regs))
+	s.F.Add(n.build(key, sh, imm, regs))
 }
 
 // vec emits an instruction of the table that gives a vector of the shape, and gives its register.
@@ -307,19 +223,19 @@ func (s *sel) vecImm(key string, sh shape, imm int, sources ...mach.Reg) mach.Re
 	if insns[key].operands[0] == 'w' {
 		size = 16
 	}
-	r := s.f.New(mach.Vec, size)
+	r := s.F.New(mach.Vec, size)
 	s.neon(key, sh, imm, append([]mach.Reg{r}, sources...)...)
 	return r
 }
 
 // give makes r the result of in.
-func (s *sel) give(in *loop.Instr, r mach.Reg) { s.regs[in.Results[0]] = r }
+func (s *sel) give(in *loop.Instr, r mach.Reg) { s.Regs[in.Results[0]] = r }
 
-// instr selects one instruction.
-func (s *sel) instr(in *loop.Instr) {
+// Instr selects one instruction.
+func (s *sel) Instr(in *loop.Instr) {
 	rule := rules[in.Op]
 	if rule == nil {
-		s.fail("no rule for %v", in.Op)
+		s.Fail("no rule for %v", in.Op)
 	}
 	rule(s, in)
 }
@@ -339,7 +255,7 @@ func init() {
 		loop.OpExtract: extractRule, loop.OpShuffle: shuffleRule, loop.OpIota: iotaRule,
 		loop.OpReduceAdd: reduceRule(loop.OpAdd), loop.OpReduceMul: reduceRule(loop.OpMul), loop.OpReduceMin: reduceRule(loop.OpMin), loop.OpReduceMax: reduceRule(loop.OpMax),
 		loop.OpLoad: loadRule, loop.OpStore: storeRule, loop.OpLoadMask: loadMaskRule, loop.OpStoreMask: storeMaskRule, loop.OpGather: gatherRule,
-		loop.OpDot4: dot4Rule, loop.OpFor: (*sel).forLoop, loop.OpIf: (*sel).cond,
+		loop.OpDot4: dot4Rule, loop.OpFor: func(s *sel, in *loop.Instr) { s.Loop(in) }, loop.OpIf: func(s *sel, in *loop.Instr) { s.Cond(in) },
 	}
 }
 

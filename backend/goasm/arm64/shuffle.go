@@ -15,13 +15,13 @@ func extractRule(s *sel, in *loop.Instr) {
 
 func (s *sel) extract(in *loop.Instr, v *loop.Value, i int) {
 	t := v.Type
-	x := s.reg(v)
+	x := s.Reg(v)
 	switch {
 	case t.Lanes == 1:
 		s.give(in, x)
 	case t.Elem == tensor.Bool:
 		g := s.general()
-		s.neon("umov", shape{logOf(s.widthOf(v)), 1}, i, g, x)
+		s.neon("umov", shape{logOf(s.WidthOf(v)), 1}, i, g, x)
 		s.give(in, s.general2("AND", g, mach.Imm(1)))
 	case !isFloat(t):
 		s.neon("umov", shape{logOf(t.Elem.Size()), 1}, i, s.result(in), x)
@@ -42,13 +42,13 @@ func shuffleRule(s *sel, in *loop.Instr) {
 	case len(in.Lanes) == 1:
 		s.extract(in, b, in.Lanes[0]-n)
 	case a.Type.Elem != tensor.Bool:
-		s.give(in, s.pick(lanes{s.reg(a), s.reg(b), n, a.Type.Elem.Size(), in.Lanes}))
+		s.give(in, s.pick(lanes{s.Reg(a), s.Reg(b), n, a.Type.Elem.Size(), in.Lanes}))
 	default:
-		w := s.common(a, b)
-		for len(in.Lanes)*w > s.level.VecBytes {
+		w := s.Common(a, b)
+		for len(in.Lanes)*w > s.Level.VecBytes {
 			w /= 2
 		}
-		s.giveMask(in, s.pick(lanes{s.mask(a, w), s.mask(b, w), n, w, in.Lanes}), w)
+		s.SetMask(in, s.pick(lanes{s.mask(a, w), s.mask(b, w), n, w, in.Lanes}), w)
 	}
 }
 

@@ -18,7 +18,7 @@ func (s *sel) vectorFloat(in *loop.Instr) {
 	}
 	var args []mach.Reg
 	for _, a := range in.Args {
-		args = append(args, s.reg(a))
+		args = append(args, s.Reg(a))
 	}
 	s.give(in, s.vec(floatOps[in.Op], sh, args...))
 }
@@ -27,13 +27,13 @@ func (s *sel) vectorFloat(in *loop.Instr) {
 // lane 0, where lane says so.
 func (s *sel) factors(in *loop.Instr) (x, y mach.Reg, lane string) {
 	a, b := in.Args[0], in.Args[1]
-	if s.fused[a] {
+	if s.Fused[a] {
 		a, b = b, a
 	}
-	if s.fused[b] {
-		return s.reg(a), s.reg(s.def[b].Args[0]), " lane"
+	if s.Fused[b] {
+		return s.Reg(a), s.Reg(s.Def[b].Args[0]), " lane"
 	}
-	return s.reg(a), s.reg(b), ""
+	return s.Reg(a), s.Reg(b), ""
 }
 
 // fmaRule adds to a copy of the addend, which can be the addend itself where it is not needed any more.
@@ -41,11 +41,11 @@ func fmaRule(s *sel, in *loop.Instr) {
 	t := in.Results[0].Type
 	if t.Lanes == 1 {
 		a, b, c := s.r(in.Args[0]), s.r(in.Args[1]), s.r(in.Args[2])
-		s.f.Emit("FMADD"+scalarSuffix(t), b, c, a, mach.W(s.result(in), 0))
+		s.F.Emit("FMADD"+scalarSuffix(t), b, c, a, mach.W(s.result(in), 0))
 		return
 	}
 	x, y, lane := s.factors(in)
-	r := s.copyOf(s.reg(in.Args[2]))
+	r := s.copyOf(s.Reg(in.Args[2]))
 	s.neon("fmla"+lane, s.shape(t), 0, r, x, y)
 	s.give(in, r)
 }
@@ -68,17 +68,17 @@ func (s *sel) vectorInt(in *loop.Instr) {
 		s.shiftVec(in)
 		return
 	case in.Op == loop.OpMul && sh.log == 3:
-		s.give(in, s.mul64(s.reg(in.Args[0]), s.reg(in.Args[1])))
+		s.give(in, s.mul64(s.Reg(in.Args[0]), s.Reg(in.Args[1])))
 		return
 	case in.Op == loop.OpAbs && op == "":
-		s.give(in, s.reg(in.Args[0]))
+		s.give(in, s.Reg(in.Args[0]))
 		return
 	case bitOps[in.Op] != "":
 		op, sh = bitOps[in.Op], sh.octets()
 	}
 	var args []mach.Reg
 	for _, a := range in.Args {
-		args = append(args, s.reg(a))
+		args = append(args, s.Reg(a))
 	}
 	s.give(in, s.vec(op, sh, args...))
 }
@@ -96,8 +96,8 @@ func (s *sel) mul64(x, y mach.Reg) mach.Reg {
 func (s *sel) shiftVec(in *loop.Instr) {
 	t := in.Results[0].Type
 	sh, signed := s.shape(t), isSigned(t)
-	x := s.reg(in.Args[0])
-	if bits, ok := s.constant(in.Args[1]); ok {
+	x := s.Reg(in.Args[0])
+	if bits, ok := s.Constant(in.Args[1]); ok {
 		n := int(bits & uint64(t.Elem.Bits()-1))
 		switch {
 		case in.Op == loop.OpShl:
@@ -110,7 +110,7 @@ func (s *sel) shiftVec(in *loop.Instr) {
 		s.give(in, x)
 		return
 	}
-	y, op := s.reg(in.Args[1]), "ushl"
+	y, op := s.Reg(in.Args[1]), "ushl"
 	if in.Op == loop.OpShr {
 		y = s.vec("neg", sh, y)
 		if signed {
@@ -121,40 +121,11 @@ func (s *sel) shiftVec(in *loop.Instr) {
 }
 
 // reduceRule combines the halves of a vector until one lane is left.
-func reduceRule(op loop.Op) rule {
-	return func(s *sel, in *loop.Instr) {
-		v := in.Args[0]
-		elem := v.Type.Elem
-		for n := v.Type.Lanes / 2; n > 1; n /= 2 {
-			lo, hi := make([]int, n), make([]int, n)
-			for i := range n {
-				lo[i], hi[i] = i, n+i
-			}
-			h := loop.Vec(elem, n)
-			a := s.synth(&loop.Instr{Op: loop.OpShuffle, Args: []*loop.Value{v, v}, Lanes: lo}, h)
-			b := s.synth(&loop.Instr{Op: loop.OpShuffle, Args: []*loop.Value{v, v}, Lanes: hi}, h)
-			v = s.synth(&loop.Instr{Op: op, Args: []*loop.Value{a, b}}, h)
-		}
-		if v.Type.Lanes == 2 {
-			a := s.synth(&loop.Instr{Op: loop.OpExtract, Args: []*loop.Value{v}, Imm: 0}, loop.Scalar(elem))
-			b := s.synth(&loop.Instr{Op: loop.OpExtract, Args: []*loop.Value{v}, Imm: 1}, loop.Scalar(elem))
-			v = s.synth(&loop.Instr{Op: op, Args: []*loop.Value{a, b}}, loop.Scalar(elem))
-		}
-		s.give(in, s.reg(v))
-	}
-}
-
-// synth selects an instruction that the kernel does not have.
-func (s *sel) synth(in *loop.Instr, t loop.Type) *loop.Value {
-	v := &loop.Value{Type: t}
-	in.Results = []*loop.Value{v}
-	s.instr(in)
-	return v
-}
+func reduceRule(op loop.Op) rule { return func(s *sel, in *loop.Instr) { s.Reduce(in, op) } }
 
 // dot4Rule multiplies as 16-bit numbers, into which the products fit, and adds neighbours twice.
 func dot4Rule(s *sel, in *loop.Instr) {
-	acc, x, y := in.Args[0], s.reg(in.Args[1]), s.reg(in.Args[2])
+	acc, x, y := in.Args[0], s.Reg(in.Args[1]), s.Reg(in.Args[2])
 	n := acc.Type.Lanes
 	pairs := func(q uint8) mach.Reg { // q = 1: of the upper 8 bytes
 		b := shape{0, q}
@@ -167,10 +138,10 @@ func dot4Rule(s *sel, in *loop.Instr) {
 	}
 	sums := s.vec("addp", shape{2, 1}, lo, hi)
 	if n > 1 {
-		s.give(in, s.vec("add", s.shape(acc.Type), sums, s.reg(acc)))
+		s.give(in, s.vec("add", s.shape(acc.Type), sums, s.Reg(acc)))
 		return
 	}
 	g := s.general()
-	s.f.Emit("FMOVS", mach.R(sums, 0), mach.W(g, 0))
+	s.F.Emit("FMOVS", mach.R(sums, 0), mach.W(g, 0))
 	s.give(in, s.general2("ADD", g, s.r(acc)))
 }
