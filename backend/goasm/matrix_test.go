@@ -5,11 +5,8 @@ package goasm
 import (
 	"context"
 	"maps"
-	"runtime"
 	"slices"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/nnc-go/nnc/backend"
 	"github.com/nnc-go/nnc/internal/kerneltest"
@@ -21,19 +18,9 @@ import (
 
 // eachLevel runs a test on the levels that there is code for and that this machine has.
 func eachLevel(t *testing.T, test func(t *testing.T, level *target.Level, generate kerneltest.Generator)) {
-	arch, err := target.ArchByName(runtime.GOARCH)
-	require.NoError(t, err)
-	for _, level := range arch.Levels {
-		if !levels[level.Name] {
-			continue
-		}
-		t.Run(level.Name, func(t *testing.T) {
-			if !abi.HasFeatures(level.CPUID) {
-				t.Skipf("the processor has not all of %v", level.CPUID)
-			}
-			test(t, level, func(fs []*loop.Func) (map[string]kerneltest.Entry, error) { return compile(t, arch, level, fs) })
-		})
-	}
+	kerneltest.EachLevel(t, GoAsm{}.Has, func(t *testing.T, arch *target.Arch, level *target.Level) {
+		test(t, level, func(fs []*loop.Func) (map[string]kerneltest.Entry, error) { return compile(t, arch, level, fs) })
+	})
 }
 
 // TestMatrix holds every operation in every type against package loop's evaluator.

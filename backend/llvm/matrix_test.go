@@ -4,10 +4,7 @@ package llvm
 
 import (
 	"context"
-	"runtime"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/nnc-go/nnc/backend"
 	"github.com/nnc-go/nnc/internal/kerneltest"
@@ -23,16 +20,9 @@ func eachLevel(t *testing.T, test func(t *testing.T, level *target.Level, genera
 	if err != nil {
 		t.Skip(err)
 	}
-	arch, err := target.ArchByName(runtime.GOARCH)
-	require.NoError(t, err)
-	for _, level := range arch.Levels {
-		t.Run(level.Name, func(t *testing.T) {
-			if !abi.HasFeatures(level.CPUID) {
-				t.Skipf("the processor has not all of %v", level.CPUID)
-			}
-			test(t, level, func(fs []*loop.Func) (map[string]kerneltest.Entry, error) { return compile(t, back, arch, level, fs) })
-		})
-	}
+	kerneltest.EachLevel(t, back.Has, func(t *testing.T, arch *target.Arch, level *target.Level) {
+		test(t, level, func(fs []*loop.Func) (map[string]kerneltest.Entry, error) { return compile(t, back, arch, level, fs) })
+	})
 }
 
 // TestMatrix holds every operation in every type against package loop's evaluator.

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nnc-go/nnc/ir/loop"
+	"github.com/nnc-go/nnc/runtime/abi"
+	"github.com/nnc-go/nnc/target"
 )
 
 // Entry runs a kernel's code.
@@ -67,4 +69,21 @@ func (k *Kernel) check(e Entry, want map[int][]byte) string {
 		}
 	}
 	return ""
+}
+
+// EachLevel runs a test on the levels of this machine's architecture that it has and that has holds for.
+func EachLevel(t *testing.T, has func(l *target.Level) bool, test func(t *testing.T, arch *target.Arch, level *target.Level)) {
+	arch, err := target.ArchByName(runtime.GOARCH)
+	require.NoError(t, err)
+	for _, level := range arch.Levels {
+		if !has(level) {
+			continue
+		}
+		t.Run(level.Name, func(t *testing.T) {
+			if !abi.HasFeatures(level.CPUID) {
+				t.Skipf("the processor has not all of %v", level.CPUID)
+			}
+			test(t, arch, level)
+		})
+	}
 }
