@@ -26,6 +26,7 @@ var viewRules = []*rule{
 	{"tile-once", []string{"Tile"}, "Tile(x, repeats 1) -> x", false, tileOnce},
 	{"variadic-one", []string{"Concat", "Max", "Min", "Sum", "Mean"}, "op(x) -> x", false, variadicOne},
 	{"concat-empty", []string{"Concat"}, "Concat(.., x of extent 0, ..) -> Concat without x", false, concatEmpty},
+	{"dropout-none", []string{"Dropout"}, "Dropout(x, ratio 0) -> x, and a mask that is all true", false, dropoutNone},
 	{"split-one", []string{"Split"}, "Split(x) into one -> x", false, splitOne},
 	{"expand-broadcast", []string{"*"}, "elementwise(.., Expand(x), y) -> elementwise(.., x, y) where y alone gives the shape", false, expandBroadcast},
 }
@@ -252,4 +253,17 @@ func expandBroadcast(rw *rewriter, op *ir.Op) []*ir.Value {
 		}
 	}
 	return nil
+}
+
+// dropoutNone: models are exported in training mode with a ratio of 0 too.
+func dropoutNone(rw *rewriter, op *ir.Op) []*ir.Value {
+	x := op.Operands[0]
+	if op.Operand(1) == nil || !isScalar(op.Operands[1], 0) || !isTensor(x) {
+		return nil
+	}
+	if op.Result(1) == nil {
+		return one(x)
+	}
+	yes := ir.DataOf(tensor.Of([]bool{true}, 1))
+	return []*ir.Value{x, rw.op("ConstantOfShape", ir.Attrs{"value": yes}, rw.op("Shape", nil, x))}
 }
