@@ -7,5 +7,5 @@ import "embed"
 
 // Source holds the packages' files, tests included; copies leave those out.
 //
-//go:embed abi arena cli exec hostop imagedec plan tensor tensorio weights
+//go:embed abi arena cli exec hostop imagedec peak plan tensor tensorio weights
 var Source embed.FS

@@ -170,6 +170,10 @@ func TestRunCached(t *testing.T) {
 		assert.Contains(t, b, field)
 	}
 	assert.EqualValues(t, 1, b["threads"])
+	text = must(t, "", cache, nncPath, "profile", cnnNNC, "-time=10ms", "-threads", "1", "-trace", filepath.Join(dir, "trace.json"))
+	assert.Regexp(t, `(?m)^ +\d+ .*Conv`, text)
+	assert.Regexp(t, `(?m)^ .* all$`, text)
+	assert.FileExists(t, filepath.Join(dir, "trace.json"))
 }
 
 func TestARM64(t *testing.T) {

@@ -58,7 +58,7 @@ func newRoot() *cobra.Command {
 		Use:   "nnc",
 		Short: "compile ONNX models to programs",
 		Long:  "nnc compiles an ONNX model ahead of time into a static executable, a Go package or a C library.",
-		Example: `  nnc build model.onnx -o model      then ./model run, ./model bench, ./model info
+		Example: `  nnc build model.onnx -o model      then ./model run, ./model bench, ./model profile, ./model info
   nnc run model.onnx -input x.npy
   nnc bench model.onnx
   nnc doctor`,
@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 		return usagef("%s", strings.ReplaceAll(err.Error(), "--", "-"))
 	})
 	root.SetHelpFunc(help)
-	root.AddCommand(buildCommand(), runCommand(), benchCommand(), dumpCommand(), optCommand(), testCommand(), targetsCommand(), opsCommand(),
+	root.AddCommand(buildCommand(), runCommand(), benchCommand(), profileCommand(), dumpCommand(), optCommand(), testCommand(), targetsCommand(), opsCommand(),
 		doctorCommand(), versionCommand())
 	root.InitDefaultCompletionCmd()
 	return root

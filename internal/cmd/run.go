@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
+	"slices"
 
 	"github.com/nnc-go/nnc/target"
 	"github.com/spf13/cobra"
@@ -59,14 +60,23 @@ var inputFlags = []exeFlag{
 var runFlags = []exeFlag{
 	{"output-dir", "write the outputs to files in `DIR` instead of printing a summary", false},
 	{"output-format", "`FORMAT` of the files: npy, pb or json", false},
-	{"profile", "print the time of each step", true},
-	cpuProfile,
 }
 
-var benchFlags = []exeFlag{
-	{"iterations", "run at least `N` times (10)", false},
-	{"time", "run for at least `DURATION` (3s)", false},
+var timeFlags = []exeFlag{
+	{"iterations", "run at least `N` times (bench 10, profile 5)", false},
+	{"time", "run for at least `DURATION` (bench 3s, profile 1s)", false},
 	{"json", "print JSON", true},
+}
+
+// limitFlags are about profiles of steps.
+var limitFlags = []exeFlag{
+	{"peak-gflops", "what all threads can compute, in 10^9 float32 operations per second; measured by default", false},
+	{"peak-gbps", "what they can read, in 10^9 bytes per second; by default measured, for caches and memory", false},
+	{"trace", "write the steps of a run to `FILE`, for ui.perfetto.dev or chrome://tracing", false},
+}
+
+var profiling = []exeFlag{
+	{"profile", "print the time of each step too", true},
 	cpuProfile,
 }
 
@@ -102,7 +112,7 @@ func (p *passedOn) args(rest []string) []string {
 }
 
 func runCommand() *cobra.Command {
-	return executeCommand("run", runFlags, cobra.Command{
+	return executeCommand("run", slices.Concat(runFlags, profiling, limitFlags), cobra.Command{
 		Use:   "run MODEL [[NAME=]FILE...]",
 		Short: "compile a model and compute its outputs",
 		Long:  "Compile a model for this machine, into a cache, and compute its outputs.",
@@ -113,12 +123,24 @@ func runCommand() *cobra.Command {
 }
 
 func benchCommand() *cobra.Command {
-	return executeCommand("bench", benchFlags, cobra.Command{
+	return executeCommand("bench", slices.Concat(timeFlags, profiling, limitFlags), cobra.Command{
 		Use:   "bench MODEL [[NAME=]FILE...]",
 		Short: "compile a model and measure how fast it runs",
 		Long:  "Compile a model for this machine, into a cache, and measure the time of a run, on random inputs where no file is given.",
 		Example: `  nnc bench model.onnx
   nnc bench model.onnx -threads 1 -json`,
+	})
+}
+
+func profileCommand() *cobra.Command {
+	return executeCommand("profile", slices.Concat(timeFlags, limitFlags), cobra.Command{
+		Use:   "profile MODEL [[NAME=]FILE...]",
+		Short: "compile a model and measure each of its steps",
+		Long: `Compile a model for this machine, into a cache, and measure the time of each step, on random inputs where no file is given.
+"roof" is the least time that the operations and bytes of a step take on this machine, by what it can compute and read
+at most, from the smallest cache that holds so many bytes or from memory, as a part of the step's time.`,
+		Example: `  nnc profile model.onnx -threads 1
+  nnc profile model.onnx -trace steps.json    then open it at ui.perfetto.dev`,
 	})
 }
 

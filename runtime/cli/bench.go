@@ -30,6 +30,8 @@ type report struct {
 	First      float64 `json:"first_ms"`
 	PeakRSS    int64   `json:"peak_rss_bytes"`
 	Warning    string  `json:"warning,omitempty"`
+
+	Profile *profile `json:"profile,omitempty"`
 }
 
 // Fewer runs than these before the measurement would time page faults and cold caches.
@@ -40,8 +42,8 @@ const (
 )
 
 func (a *app) bench() error {
-	if a.iterations < 1 || a.minTime < 0 {
-		return usagef("want -iterations of 1 or more and -time of 0 or more, got %d and %v", a.iterations, a.minTime)
+	if err := a.checkTimes(); err != nil {
+		return err
 	}
 	a.began = time.Now()
 	m, err := a.load()
@@ -51,10 +53,7 @@ func (a *app) bench() error {
 	loaded := time.Since(a.began)
 	defer m.Close()
 	// Inputs come after loading, so that reading them counts for nothing.
-	if a.random == nil && len(a.files) == 0 {
-		a.random = new(int64)
-	}
-	in, err := a.inputs()
+	in, err := a.anyInputs()
 	if err != nil {
 		return err
 	}
@@ -74,17 +73,48 @@ func (a *app) bench() error {
 		}
 	}
 	var times []time.Duration
-	for t := time.Now(); len(times) < a.iterations || time.Since(t) < a.minTime && len(times) < maxRuns; {
+	err = a.repeat(func() error {
 		d, err := once()
-		if err != nil {
-			return err
-		}
 		times = append(times, d)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	r := statisticsOf(times)
 	r.Model, r.CPU, r.Threads, r.First, r.PeakRSS = a.Plan.Name, m.Level(), m.Threads(), ms(first), peakRSS()
 	r.Load = ms(a.startTime(loaded))
+	if a.profiling {
+		if r.Profile, err = a.measure(m, in, out); err != nil {
+			return err
+		}
+	}
 	return a.print(r)
+}
+
+func (a *app) checkTimes() error {
+	if a.iterations < 1 || a.minTime < 0 {
+		return usagef("want -iterations of 1 or more and -time of 0 or more, got %d and %v", a.iterations, a.minTime)
+	}
+	return nil
+}
+
+// repeat calls run as often and as long as the flags say.
+func (a *app) repeat(run func() error) error {
+	for n, t := 0, time.Now(); n < a.iterations || time.Since(t) < a.minTime && n < maxRuns; n++ {
+		if err := run(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// anyInputs are random ones where no file is given.
+func (a *app) anyInputs() ([]hostop.Value, error) {
+	if a.random == nil && len(a.files) == 0 {
+		a.random = new(int64)
+	}
+	return a.inputs()
 }
 
 func statisticsOf(times []time.Duration) *report {
@@ -110,17 +140,15 @@ func statisticsOf(times []time.Duration) *report {
 
 func (a *app) print(r *report) error {
 	if a.json {
-		b, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(a.out, "%s\n", b)
-		return err
+		return json.NewEncoder(a.out).Encode(r)
 	}
 	_, err := fmt.Fprintf(a.out, "%s: level %s, %d threads, %d runs\n"+
 		"  min %.3f ms  mean %.3f ms  p50 %.3f ms  p90 %.3f ms  p99 %.3f ms  deviation %.1f%%\n"+
 		"  load %.2f ms  first run %.3f ms  peak memory %.1f MiB\n",
 		r.Model, r.CPU, r.Threads, r.Iterations, r.Min, r.Mean, r.P50, r.P90, r.P99, 100*r.CoV, r.Load, r.First, float64(r.PeakRSS)/(1<<20))
+	if err == nil && r.Profile != nil {
+		_, err = fmt.Fprintf(a.out, "\n%s", r.Profile.table())
+	}
 	if r.Warning != "" {
 		fmt.Fprintln(a.errOut, "warning: "+r.Warning)
 	}

@@ -1,4 +1,4 @@
-// Package cli is the command line of the executables that nnc builds: run, bench and info.
+// Package cli is the command line of the executables that nnc builds: run, bench, profile and info.
 //
 // It never writes half a result: outputs are computed first and then written under temporary names
 // and renamed. Errors go to standard error. Exit codes: 0 for success, 1 for failure, 2 for wrong usage.
@@ -55,7 +55,9 @@ type app struct {
 	json      bool
 
 	outputDir, outputFormat string
-	profile                 bool
+	profiling               bool
+	peakGFLOPS, peakGBPS    float64
+	trace                   string
 	cpuProfile              string
 	iterations              int
 	minTime                 time.Duration
@@ -76,6 +78,7 @@ func commands() []command {
 	return []command{
 		{"run", "[NAME=]FILE...", "compute the model's outputs (the default command)", (*app).runFlags, (*app).run},
 		{"bench", "[[NAME=]FILE...]", "measure the time of a run", (*app).benchFlags, (*app).bench},
+		{"profile", "[[NAME=]FILE...]", "measure the time of each step, and how near that is to what the machine can do", (*app).profileFlags, (*app).profileOnly},
 		{"info", "", "describe the model", (*app).infoFlags, (*app).info},
 		{"ready", "", "", (*app).engineFlags, (*app).ready},
 	}
@@ -109,7 +112,7 @@ func Run(info Info, args []string, out, errOut io.Writer) int {
 		return 0
 	}
 	if err == nil {
-		err = a.profiling(cmd.run)
+		err = a.underProfiler(cmd.run)
 	}
 	if err == nil {
 		return 0
@@ -123,8 +126,8 @@ func Run(info Info, args []string, out, errOut io.Writer) int {
 	return 1
 }
 
-// profiling runs a command, under the profiler if that is wanted.
-func (a *app) profiling(command func(a *app) error) (err error) {
+// underProfiler runs a command, under Go's profiler if that is wanted.
+func (a *app) underProfiler(command func(a *app) error) (err error) {
 	if a.cpuProfile == "" {
 		return command(a)
 	}
@@ -224,17 +227,44 @@ func (a *app) runFlags() {
 	a.engineFlags()
 	a.fs.StringVar(&a.outputDir, "output-dir", "", "write the outputs to files in `DIR` instead of printing a summary")
 	a.fs.StringVar(&a.outputFormat, "output-format", "npy", "`FORMAT` of the files: npy (NAME.npy), pb (output_0.pb, ...) or json (output_0.json, ...)")
-	a.fs.BoolVar(&a.profile, "profile", false, "run twice and print the time of each step of the second run")
-	a.cpuProfileFlag()
+	a.iterations, a.minTime = profileRuns, 0
+	a.profilingFlags()
 }
 
 func (a *app) benchFlags() {
 	a.inputFlags()
 	a.engineFlags()
-	a.fs.IntVar(&a.iterations, "iterations", 10, "run at least `N` times")
-	a.fs.DurationVar(&a.minTime, "time", 3*time.Second, "run for at least `DURATION`")
+	a.timeFlags(10, 3*time.Second)
+	a.profilingFlags()
+}
+
+func (a *app) profileFlags() {
+	a.inputFlags()
+	a.engineFlags()
+	a.timeFlags(profileRuns, time.Second)
+	a.limitFlags()
+}
+
+func (a *app) timeFlags(iterations int, d time.Duration) {
+	a.fs.IntVar(&a.iterations, "iterations", iterations, "run at least `N` times")
+	a.fs.DurationVar(&a.minTime, "time", d, "run for at least `DURATION`")
 	a.fs.BoolVar(&a.json, "json", false, "print JSON")
+}
+
+// profilingFlags are those of commands that do something else too.
+func (a *app) profilingFlags() {
+	a.fs.BoolVar(&a.profiling, "profile", false, "print the time of each step too, from runs of their own")
+	a.limitFlags()
 	a.cpuProfileFlag()
+}
+
+func (a *app) limitFlags() {
+	a.fs.Float64Var(&a.peakGFLOPS, "peak-gflops", 0, "what all threads can compute, in 10^9 float32 operations per second, for -profile; 0 measures it")
+	a.fs.Float64Var(&a.peakGBPS, "peak-gbps", 0, "what they can read, in 10^9 bytes per second; 0 measures it, for caches and memory")
+	a.fs.Func("trace", "write the steps of a run to `FILE`, for ui.perfetto.dev or chrome://tracing", func(s string) error {
+		a.trace, a.profiling = s, true
+		return nil
+	})
 }
 
 func (a *app) cpuProfileFlag() {

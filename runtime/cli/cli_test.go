@@ -150,3 +150,46 @@ func TestInnermost(t *testing.T) {
 		require.Equal(t, want, innermost(typ), typ)
 	}
 }
+
+func TestProfile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "trace.json")
+	limits := []string{"-dim=N=1000", "-peak-gflops=10", "-peak-gbps=20"}
+	o, _ := run(t, 0, append([]string{"profile", "-json", "-time=0", "-trace", file}, limits...)...)
+	var p profile
+	require.NoError(t, json.Unmarshal([]byte(o), &p))
+	require.Equal(t, profileRuns, p.Runs)
+	require.Len(t, p.Steps, 2)
+	require.Equal(t, "Sub sub", p.Steps[0].Op)
+	require.Len(t, p.Ops, 2)
+	s := p.Steps[0]
+	require.EqualValues(t, 1000, s.FLOPs) // the plan says: slot 0, N
+	require.Equal(t, "flops", s.Limit)
+	require.InDelta(t, 1000/10/1e6/s.MS, s.Roof, 1e-9)
+	require.Zero(t, p.Steps[1].Roof, "the plan does not know its operations")
+	require.EqualValues(t, 1000, p.Total.FLOPs)
+
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var trace struct{ TraceEvents []traceEvent }
+	require.NoError(t, json.Unmarshal(b, &trace))
+	require.Len(t, trace.TraceEvents, 4, "two say what the process and the thread are")
+	first, second := trace.TraceEvents[2], trace.TraceEvents[3]
+	require.Equal(t, "X", first.Phase)
+	require.LessOrEqual(t, first.Start+first.Time, second.Start+1e-3, "steps follow each other")
+
+	for _, command := range []string{"profile", "bench", "run"} {
+		args := append([]string{command, "-random=1", "-iterations=1", "-time=0", "-profile"}, limits...)
+		switch command {
+		case "profile":
+			args = slices.DeleteFunc(args, func(s string) bool { return s == "-profile" })
+		case "run":
+			args = slices.DeleteFunc(args, func(s string) bool { return s == "-iterations=1" || s == "-time=0" })
+		}
+		o, _ := run(t, 0, args...)
+		require.Regexp(t, `median of [15] runs; limits 10\.0 GFLOP/s, 20\.0 GB/s`, o, command)
+		require.Regexp(t, `(?m)^ +0 +1 .* flops +Sub sub $`, o, command)
+	}
+	_, e := run(t, 1, "profile", "-trace", filepath.Join(t.TempDir(), "absent", "trace.json"))
+	require.Contains(t, e, "-trace")
+	run(t, 2, "profile", "-iterations=0")
+}

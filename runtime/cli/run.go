@@ -7,11 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
-	"github.com/nnc-go/nnc/runtime/exec"
 	"github.com/nnc-go/nnc/runtime/hostop"
-	"github.com/nnc-go/nnc/runtime/plan"
 	"github.com/nnc-go/nnc/runtime/tensor"
 	"github.com/nnc-go/nnc/runtime/tensorio"
 )
@@ -35,9 +32,9 @@ func (a *app) run() error {
 	if err := m.Run(context.Background(), in, out); err != nil {
 		return err
 	}
-	var table string
-	if a.profile {
-		if table, err = a.profiled(m, in, out); err != nil {
+	var prof *profile
+	if a.profiling {
+		if prof, err = a.measure(m, in, out); err != nil {
 			return err
 		}
 	}
@@ -46,8 +43,8 @@ func (a *app) run() error {
 	} else {
 		_, err = a.out.Write([]byte(a.summary(out)))
 	}
-	if err == nil && a.profile {
-		_, err = fmt.Fprint(a.out, table)
+	if err == nil && prof != nil {
+		_, err = fmt.Fprintf(a.out, "\n%s", prof.table())
 	}
 	return err
 }
@@ -181,56 +178,4 @@ func statistics(t *tensor.Tensor, n int64) string {
 		s += fmt.Sprintf("  NaN %d", bad)
 	}
 	return s
-}
-
-// stepTime is what a profile knows of a step; a step in a loop counts all its turns.
-type stepTime struct {
-	name         string
-	runs         int
-	time         time.Duration
-	flops, bytes int64
-}
-
-// profiled runs the model and gives the table of its steps.
-func (a *app) profiled(m *exec.Model, in, out []hostop.Value) (string, error) {
-	rows := make([]stepTime, len(a.Plan.Steps))
-	var total time.Duration
-	err := m.Profile(context.Background(), in, out, func(i int, s *plan.Step, d time.Duration, flops, bytes int64) {
-		r := &rows[i]
-		r.name = s.Name
-		switch {
-		case s.Kind == plan.StepHost:
-			r.name = s.HostOp + " (host) " + s.Name
-		case s.Kind == plan.StepKernel && r.name == "":
-			r.name = a.Plan.Kernels[s.Kernel]
-		}
-		r.runs++
-		r.time += d
-		r.flops += max(flops, 0)
-		r.bytes += max(bytes, 0)
-		total += d
-	})
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%5s %6s %10s %6s %9s %8s  %s\n", "step", "runs", "ms", "share", "GFLOP/s", "GB/s", "name")
-	for i, r := range rows {
-		if r.runs == 0 || r.name == "" && r.time < total/1000 {
-			continue
-		}
-		share := 100 * float64(r.time) / float64(max(total, 1))
-		fmt.Fprintf(&b, "%5d %6d %10.4f %5.1f%% %9s %8s  %s\n", i, r.runs, ms(r.time), share, rate(r.flops, r.time), rate(r.bytes, r.time), r.name)
-	}
-	fmt.Fprintf(&b, "%5s %6s %10.4f\n", "all", "", ms(total))
-	return b.String(), nil
-}
-
-func ms(d time.Duration) float64 { return float64(d) / 1e6 }
-
-func rate(n int64, d time.Duration) string {
-	if n <= 0 || d <= 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", float64(n)/float64(d))
 }
