@@ -96,8 +96,31 @@ func (b *Builder) Tanh(x *Value) *Value {
 	return b.copySign(b.Select(b.Cmp(LT, a, b.Float(x.Type, 0.625)), small, big), x)
 }
 
-// Sigmoid is 1/(1+e^-x) within 3 ULP, and within 2^-24 of the least normal number where that is subnormal.
+// Sigmoid is 1/(1+e^-x) within 3 ULP, and within a quarter of the least normal number where that is subnormal.
 func (b *Builder) Sigmoid(x *Value) *Value {
-	one := b.Float(x.Type, 1)
-	return b.Div(one, b.Add(one, b.Exp(b.Neg(x))))
+	if x.Type.Elem == tensor.F64 {
+		one := b.Float(x.Type, 1)
+		return b.Div(one, b.Add(one, b.Exp(b.Neg(x))))
+	}
+	half := b.Float(x.Type, 0.5)
+	return b.Div(half, b.Add(half, b.halfExpNeg(x)))
+}
+
+// halfExpNeg is e^-x/2 in f32, for use beside 1/2: below 2^-40 it is not exact. The half makes the largest one
+// factor can hold, 2^127, enough; the bias of the exponent stands in the number that rounds, so that one shift
+// makes the factor.
+func (b *Builder) halfExpNeg(x *Value) *Value {
+	x = b.clampOrdered(x, -89.4, 30) // the factor is infinite from -89.1 down
+	fm := format(x)
+	magic := b.Float(x.Type, fm.magic+float64(fm.bias-1))
+	t := b.FMA(x, b.Float(x.Type, -math.Log2E), magic)
+	n := b.Sub(t, magic)
+	s := b.FMA(n, b.Float(x.Type, fm.ln2lo), b.FMA(n, b.Float(x.Type, fm.ln2hi), x)) // -x = n*ln(2) - s
+	var c []float64
+	for i, k := range expPoly[tensor.F32] { // of -s
+		c = append(c, k*float64(2*(i&1)-1))
+	}
+	it := like(x.Type, fm.bits)
+	factor := b.Bitcast(b.Shl(b.Bitcast(t, it), b.IntOf(it, fm.fraction)), x.Type)
+	return b.Mul(b.poly(s, append(c, -1, 1)...), factor)
 }
