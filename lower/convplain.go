@@ -91,7 +91,9 @@ func explicitPads(op *ir.Op) (before, after [2]int64) {
 
 // lowerConv compiles Conv on plain tensors.
 func lowerConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
-	return c.either(func() error { return lowerConvPlain(c, op, anchor, out) }, func() error {
+	dense := func() error { return lowerConvChannels(c, op, anchor, out) }
+	plain := func() error { return lowerConvPlain(c, op, anchor, out) }
+	return c.either(func() error { return c.either(dense, plain) }, func() error {
 		if op != anchor {
 			return errDecline
 		}
@@ -306,13 +308,18 @@ func (v *plainConv) pixels(k *K, n, oc, oh, ow *loop.Value, lanes int) {
 			})
 		})
 	})
-	shape := v.out.Type.Shape
 	for j, r := range acc {
-		co := []*loop.Value{n, k.AddInt(oc, int64(j)), oh, ow}
-		if v.rank == 3 {
-			co = []*loop.Value{co[0], co[1], ow}
-		}
-		r = v.body.apply(k, r, lanes, func(e *ir.Value) *loop.Value { return k.LoadAt(e, shape, co, lanes, nil) })
-		k.Store(k.Buf(v.out), k.Flatten(co, shape), k.toMemory(r, v.out.Type.DType))
+		v.put(k, n, k.AddInt(oc, int64(j)), oh, ow, r)
 	}
+}
+
+// put applies the epilogue to neighbouring pixels of a channel and writes them.
+func (v *plainConv) put(k *K, n, oc, oh, ow, r *loop.Value) {
+	shape, lanes := v.out.Type.Shape, r.Type.Lanes
+	co := []*loop.Value{n, oc, oh, ow}
+	if v.rank == 3 {
+		co = []*loop.Value{n, oc, ow}
+	}
+	r = v.body.apply(k, r, lanes, func(e *ir.Value) *loop.Value { return k.LoadAt(e, shape, co, lanes, nil) })
+	k.Store(k.Buf(v.out), k.Flatten(co, shape), k.toMemory(r, v.out.Type.DType))
 }
