@@ -63,7 +63,7 @@ var Archs = []*Arch{
 		Name:   "arm64",
 		Triple: map[string]string{"linux": "aarch64-unknown-linux-gnu", "darwin": "arm64-apple-macosx11.0.0", "windows": "aarch64-pc-windows-gnu"},
 		Levels: []*Level{
-			{Name: "neon", CPU: "generic", Features: []string{"+neon", "+reserve-x28", "+reserve-x18"}, VecBytes: 16, Regs: 32, FMA: true, F16C: true, Tile: 24},
+			{Name: "neon", CPU: "generic", Features: []string{"+neon", "+reserve-x28", "+reserve-x18"}, VecBytes: 16, Regs: 32, FMA: true, F16C: true, Tile: 20},
 		},
 	},
 }
