@@ -17,7 +17,7 @@ import (
 // enumNames gives the Go names of the plan's enumerations, so that a generated plan can be read.
 var enumNames = map[reflect.Type][]string{
 	reflect.TypeFor[plan.SlotOp]():  {"SlotConst", "SlotInput", "SlotBound", "SlotAdd", "SlotMul", "SlotDiv", "SlotMod", "SlotMax", "SlotMin"},
-	reflect.TypeFor[plan.BufKind](): {"BufArena", "BufWeight", "BufInput", "BufOutput", "BufHeap"},
+	reflect.TypeFor[plan.BufKind](): {"BufArena", "BufWeight", "BufInput", "BufOutput", "BufPart", "BufHeap"},
 	reflect.TypeFor[plan.ArgKind](): {"ArgBuf", "ArgSlot"},
 	reflect.TypeFor[plan.StepKind](): {"StepKernel", "StepHost", "StepEval", "StepBind", "StepSetSlot", "StepJump", "StepJumpIf", "StepJumpLt",
 		"StepCheck", "StepFail", "StepAlloc"},

@@ -65,7 +65,7 @@ func (c *Ctx) inPlace(s *Step, out *ir.Value) {
 			continue
 		}
 		st, ok := c.storage[v]
-		if !ok || st.buf < 0 || c.p.Bufs[st.buf].Kind != plan.BufArena || c.readTwice(s, st.buf) {
+		if _, shared := c.places[st.buf]; !ok || shared || st.buf < 0 || c.p.Bufs[st.buf].Kind != plan.BufArena || c.readTwice(s, st.buf) {
 			continue
 		}
 		c.storage[out] = st

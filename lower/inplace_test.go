@@ -68,3 +68,45 @@ graph (%m: i64[], %x: f32[1024]) -> (%y, %z) {
 }`)
 	assert.EqualValues(t, 4*one, arena, "the carried value, %%out, and two of those inside")
 }
+
+// TestParts: concatenations that grow share one buffer with their operands, and parts of a value are seen where
+// they lie; a value that others look into is not overwritten in place.
+func TestParts(t *testing.T) {
+	const one = 4096
+	assert.EqualValues(t, (3+3)*one, arenaOf(t, `module "dense"
+graph (%x: f32[1,1,1024]) -> (%y) {
+  %a: f32[1,1,1024] = Exp(%x)
+  %b: f32[1,1,1024] = Sigmoid(%a)
+  %c: f32[1,2,1024] = Concat(%a, %b) {axis = 1}
+  %d: f32[1,2,1024] = Tanh(%c)
+  %i: i64[1] = Const() {value = i64[1] [1]}
+  %m: f32[1,1,1024] = ReduceMean(%d, %i)
+  %e: f32[1,3,1024] = Concat(%a, %b, %m) {axis = 1}
+  %f: f32[1,3,1024] = Sigmoid(%e)
+  %y: f32[1,3,1024] = Add(%f, %e)
+}`))
+	assert.EqualValues(t, 4*one, arenaOf(t, `module "split"
+graph (%x: f32[1,2,1024]) -> (%y, %z) {
+  %n: i64[2] = Const() {value = i64[2] [1, 1]}
+  %a: f32[1,2,1024] = Exp(%x)
+  %b: f32[1,1,1024], %c: f32[1,1,1024] = Split(%a, %n) {axis = 1}
+  %d: f32[1,2,1024] = Sigmoid(%a)
+  %y: f32[1,2,1024] = Tanh(%d)
+  %z: f32[1,1,1024] = Add(%b, %c)
+}`))
+	assert.EqualValues(t, 2*one, arenaOf(t, `module "slice"
+graph (%x: f32[1,2,1024]) -> (%y) {
+  %lo: i64[1] = Const() {value = i64[1] [1]}
+  %hi: i64[1] = Const() {value = i64[1] [2]}
+  %a: f32[1,2,1024] = Exp(%x)
+  %b: f32[1,1,1024] = Slice(%a, %lo, %hi, %lo)
+  %y: f32[1,1,1024] = Neg(%b)
+}`))
+	assert.EqualValues(t, 4*one, arenaOf(t, `module "batch"
+graph (%x: f32[2,512]) -> (%y) {
+  %a: f32[2,512] = Exp(%x)
+  %b: f32[2,512] = Sigmoid(%x)
+  %c: f32[2,1024] = Concat(%a, %b) {axis = 1}
+  %y: f32[2,1024] = Neg(%c)
+}`))
+}

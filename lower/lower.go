@@ -58,6 +58,7 @@ type Ctx struct {
 	slots   map[string]int32 // Dim.String() -> slot
 	bound   map[int32]bool   // slots that are, or derive from, SlotBound
 	storage map[*ir.Value]storage
+	places  map[int32]spot          // of buffers that are parts of others or have parts
 	alias   map[*ir.Value]*ir.Value // region parameter -> the value it stands for
 	kernels map[string]int32        // text of all levels -> kernel
 	names   map[string]int          // kernel name -> times used
@@ -85,7 +86,7 @@ func Lower(m *ir.Module, t *target.Target, w *Weights, opts Options) (*Program, 
 		p:     &plan.Plan{Name: m.Name},
 		rules: allRules(),
 		prog:  &Program{Levels: t.Levels, Kernels: make([][]*loop.Func, len(t.Levels)), Weights: w},
-		slots: map[string]int32{}, bound: map[int32]bool{}, storage: map[*ir.Value]storage{},
+		slots: map[string]int32{}, bound: map[int32]bool{}, storage: map[*ir.Value]storage{}, places: map[int32]spot{},
 		alias: map[*ir.Value]*ir.Value{}, needed: map[*ir.Op]bool{}, kernels: map[string]int32{}, names: map[string]int{},
 	}
 	c.prog.Plan = c.p
@@ -104,6 +105,7 @@ func Lower(m *ir.Module, t *target.Target, w *Weights, opts Options) (*Program, 
 	if err := c.outputs(); err != nil {
 		return nil, err
 	}
+	c.concatParts()
 	if err := c.stringConsts(m.Graph); err != nil {
 		return nil, err
 	}
@@ -414,6 +416,14 @@ func (c *Ctx) finish() {
 			return
 		}
 		b := &p.Bufs[buf]
+		if b.Kind == plan.BufPart {
+			buf = b.Index // which is no part
+			b.Last = int32(step)
+			if b.First < 0 {
+				b.First = int32(step)
+			}
+			b = &p.Bufs[buf]
+		}
 		if b.First < 0 {
 			b.First = int32(step)
 		}
@@ -449,6 +459,11 @@ func (c *Ctx) finish() {
 	offs, total := arena.Layout(iv)
 	for k, i := range idx {
 		p.Bufs[i].Offset = offs[k]
+	}
+	for i := range p.Bufs {
+		if b := &p.Bufs[i]; b.Kind == plan.BufPart {
+			b.Offset = p.Bufs[b.Index].Offset + p.Slots[b.Start].Imm
+		}
 	}
 	p.ArenaSize = total
 }

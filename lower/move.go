@@ -143,9 +143,15 @@ func lowerConcat(c *Ctx, op *ir.Op) error {
 	axis := axisOf(op.Attrs.Int("axis", 0), out.Type.Rank())
 	to := Strides(out.Type.Shape)
 	at := ir.Dim{}
-	for _, x := range op.Operands {
+	home, placed := c.placeOf(out)
+	starts, _ := c.concatStarts(op)
+	for i, x := range op.Operands {
 		if x.Type.Rank() != out.Type.Rank() {
 			return errDecline
+		}
+		if placed && starts != nil && c.inPlaces(op.Operands[i:i+1], home, starts[i:]) {
+			at = at.Add(x.Type.Shape[axis])
+			continue
 		}
 		m := &move{dims: x.Type.Shape, from: Strides(x.Type.Shape), to: to, toBase: at.Mul(to[axis])}
 		if err := m.emit(c, op, "concat", x, out); err != nil {

@@ -57,6 +57,10 @@ func lowerSplit(c *Ctx, op *ir.Op) error {
 	from := Strides(x.Type.Shape)
 	at := ir.Dim{}
 	for i, out := range op.Results {
+		if c.seePart(x, out, axis, at) {
+			at = at.Add(sizes[i])
+			continue
+		}
 		m := &move{dims: out.Type.Shape, from: from, to: Strides(out.Type.Shape), fromBase: at.Mul(from[axis])}
 		if err := m.emit(c, op, "split", x, out); err != nil {
 			return err
@@ -69,6 +73,21 @@ func lowerSplit(c *Ctx, op *ir.Op) error {
 // slicing is what Slice does to each axis: where it starts and by which step it goes.
 type slicing struct{ start, step []ir.Dim }
 
+// whole gives the one axis of which a slice takes a part, in order; false where there are more.
+func (s slicing) whole(x, out *ir.Value) (axis int, ok bool) {
+	axis = -1
+	for i, d := range x.Type.Shape {
+		switch {
+		case s.start[i].Is(0) && s.step[i].Is(1) && d.Equal(out.Type.Shape[i]):
+		case axis >= 0 || !s.step[i].Is(1):
+			return 0, false
+		default:
+			axis = i
+		}
+	}
+	return axis, axis >= 0
+}
+
 func lowerSlice(c *Ctx, op *ir.Op) error {
 	x, out := op.Operands[0], op.Results[0]
 	if x.Type.Rank() < 0 || !compiled(x.Type.DType) {
@@ -80,6 +99,9 @@ func lowerSlice(c *Ctx, op *ir.Op) error {
 		if s, err = c.learnSlicing(op); err != nil {
 			return err
 		}
+	}
+	if axis, ok := s.whole(x, out); ok && c.seePart(x, out, axis, s.start[axis]) {
+		return nil
 	}
 	m := &move{dims: out.Type.Shape, from: Strides(x.Type.Shape), to: Strides(out.Type.Shape)}
 	for i := range m.from {

@@ -38,7 +38,7 @@ func dumpPlan(_ context.Context, w io.Writer, c *driver.Compiled) error {
 		b := &p.Bufs[i]
 		at := fmt.Sprint(b.Index)
 		switch {
-		case b.Kind == plan.BufWeight || b.Kind == plan.BufArena && p.ArenaSize >= 0:
+		case b.Kind == plan.BufWeight || (b.Kind == plan.BufArena || b.Kind == plan.BufPart) && p.ArenaSize >= 0:
 			at = fmt.Sprint(b.Offset)
 		case b.Kind == plan.BufArena || b.Kind == plan.BufHeap:
 			at = "?"
@@ -50,7 +50,7 @@ func dumpPlan(_ context.Context, w io.Writer, c *driver.Compiled) error {
 	return t.Flush()
 }
 
-var bufKinds = map[plan.BufKind]string{plan.BufArena: "arena", plan.BufWeight: "weight", plan.BufInput: "input", plan.BufOutput: "output", plan.BufHeap: "heap"}
+var bufKinds = map[plan.BufKind]string{plan.BufArena: "arena", plan.BufWeight: "weight", plan.BufInput: "input", plan.BufOutput: "output", plan.BufPart: "part", plan.BufHeap: "heap"}
 
 var stepKinds = map[plan.StepKind]string{plan.StepKernel: "kernel", plan.StepHost: "host", plan.StepEval: "eval", plan.StepBind: "bind", plan.StepSetSlot: "set",
 	plan.StepJump: "jump", plan.StepJumpIf: "unless", plan.StepJumpLt: "while", plan.StepCheck: "check", plan.StepFail: "fail", plan.StepAlloc: "alloc"}

@@ -217,10 +217,29 @@ func (m *Model) newLayout(dims []int64) (*layout, error) {
 			l.offsets[i] = offs[k]
 		}
 	}
+	if err := m.placeParts(l); err != nil {
+		return nil, err
+	}
 	if m.limit > 0 && l.total > m.limit-p.WeightsSize {
 		return nil, m.memoryError("intermediate values, of which "+m.bufName(largest)+" is the largest, and weights", l.total+p.WeightsSize)
 	}
 	return l, nil
+}
+
+// placeParts gives the buffers that are parts of others their offsets.
+func (m *Model) placeParts(l *layout) error {
+	for i := range m.p.Bufs {
+		b := &m.p.Bufs[i]
+		if b.Kind != plan.BufPart || l.offsets[b.Index] < 0 || b.First < 0 {
+			continue
+		}
+		start, n, whole := l.slots[b.Start], l.slots[b.Bytes], l.slots[m.p.Bufs[b.Index].Bytes]
+		if start < 0 || n < 0 || start > whole-n {
+			return &Error{Kind: ErrShape, What: m.bufName(i), Got: fmt.Sprintf("%d bytes at %d", n, start), Want: fmt.Sprintf("a part of %d bytes", whole)}
+		}
+		l.offsets[i] = l.offsets[b.Index] + start
+	}
+	return nil
 }
 
 // bufName names a buffer and the step that computes it.

@@ -83,10 +83,25 @@ func (c *checker) bufs() {
 			c.want(b.Index >= 0 && int(b.Index) < len(c.p.Inputs), "buffer %d: no input %d", i, b.Index)
 		case BufOutput:
 			c.want(b.Index >= 0 && int(b.Index) < len(c.p.Outputs), "buffer %d: no output %d", i, b.Index)
+		case BufPart:
+			c.part(i, &b)
 		case BufHeap:
 		default:
 			c.want(false, "buffer %d: kind %d", i, b.Kind)
 		}
+	}
+}
+
+// part checks that a part lies in a buffer of the arena, as far as sizes are constant.
+func (c *checker) part(i int, b *Buf) {
+	c.slot(b.Start, fmt.Sprintf("buffer %d (%s)", i, b.Name))
+	c.want(b.Index >= 0 && int(b.Index) < len(c.p.Bufs) && c.p.Bufs[b.Index].Kind == BufArena, "buffer %d (%s): part of %d, which is not in the arena", i, b.Name, b.Index)
+	if c.err != nil {
+		return
+	}
+	whole, start, n := c.p.Slots[c.p.Bufs[b.Index].Bytes], c.p.Slots[b.Start], c.p.Slots[b.Bytes]
+	if whole.Op == SlotConst && start.Op == SlotConst && n.Op == SlotConst {
+		c.want(start.Imm >= 0 && n.Imm >= 0 && start.Imm <= whole.Imm-n.Imm, "buffer %d (%s): %d bytes at %d of %d", i, b.Name, n.Imm, start.Imm, whole.Imm)
 	}
 }
 

@@ -49,6 +49,7 @@ const (
 	BufWeight                // in the weights, at Offset
 	BufInput                 // the caller's input Index
 	BufOutput                // the caller's output Index
+	BufPart                  // bytes of the arena buffer Index from Start on
 	BufHeap                  // outside the arena: size depends on data, known when a step writes it
 )
 
@@ -62,6 +63,7 @@ type Buf struct {
 	Index       int32
 	Offset      int64
 	Bytes       Slot // size in bytes
+	Start       Slot // of BufPart: where it begins in buffer Index, in bytes
 	First, Last int32
 	Name        string // the value it holds, for dumps
 }
