@@ -174,8 +174,8 @@ func (v *conv) flatten(c *Ctx) {
 		if oh%f != 0 || f > 1 && ow*f > 512 {
 			continue
 		}
-		t := gemmTile(top, ir.Const(ow*f), ir.Const(v.oc/v.group))
-		per := tilesCost(top, ow*f, int64(t.rows), blocks(v.oc/v.group), int64(t.blocks)) / float64(ow*f)
+		t := gemmTile(top, ir.Const(ow*f), ir.Const(v.oc/v.group), remainder)
+		per := tilesCost(top, remainder(ow*f, int64(t.rows)), blocks(v.oc/v.group), int64(t.blocks)) / float64(ow*f)
 		if cost < 0 || per < cost*0.98 {
 			best, cost = f, per
 		}
@@ -186,7 +186,7 @@ func (v *conv) flatten(c *Ctx) {
 
 // tileFor picks the register tile for a level.
 func (v *conv) tileFor(l *target.Level) tile {
-	return gemmTile(l, v.ow, ir.Const(blocks(v.oc/v.group)*block))
+	return gemmTile(l, v.ow, ir.Const(blocks(v.oc/v.group)*block), remainder)
 }
 
 // groups is the number of groups of output blocks that a tile takes at once, over all groups.

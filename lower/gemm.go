@@ -2,6 +2,7 @@ package lower
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
@@ -45,8 +46,9 @@ func (k *K) panelBuf(p panels) *loop.Buf {
 	return k.WeightBuf(p.weights, tensor.F32)
 }
 
-// gemmTile picks the register tile for a level: the one with the least estimated time for the shape.
-func gemmTile(l *target.Level, m, n ir.Dim) tile {
+// gemmTile picks the register tile for a level: the one with the least estimated time for the shape, whose rows
+// are split into tiles by split.
+func gemmTile(l *target.Level, m, n ir.Dim, split splitter) tile {
 	rows, blocks := int64(1<<20), int64(1<<20)
 	if m.IsConst() {
 		rows = max(1, m.Value())
@@ -61,7 +63,7 @@ func gemmTile(l *target.Level, m, n ir.Dim) tile {
 			if !t.fits(l) || int64(r) > rows || int64(b) > blocks {
 				continue
 			}
-			c := tilesCost(l, rows, int64(r), blocks, int64(b))
+			c := tilesCost(l, split(rows, int64(r)), blocks, int64(b))
 			if cost == 0 || c < cost {
 				best, cost = t, c
 			}
@@ -70,19 +72,55 @@ func gemmTile(l *target.Level, m, n ir.Dim) tile {
 	return best
 }
 
-// tilesCost is the time of covering rows x blocks with tiles of r x b and their exact remainders.
-func tilesCost(l *target.Level, rows, r, blocks, b int64) float64 {
-	part := func(rr, n int64) float64 {
-		if rr == 0 || n == 0 {
-			return 0
+// run is a number of tiles with as many rows each.
+type run struct{ rows, tiles int64 }
+
+// splitter cuts n rows into tiles of at most r.
+type splitter func(n, r int64) []run
+
+// remainder makes all tiles full but the last.
+func remainder(n, r int64) []run { return []run{{r, n / r}, {n % r, 1}} }
+
+// evenly makes as few tiles, but none that is more than a row smaller than another: a tile of few rows reads
+// panels faster than they come from L2.
+func evenly(n, r int64) []run {
+	tiles := (n + r - 1) / r
+	return []run{{n/tiles + 1, n % tiles}, {n / tiles, tiles - n%tiles}}
+}
+
+// tilesCost is the time of covering rows x blocks with the tiles of a split by b blocks, and what blocks remain.
+func tilesCost(l *target.Level, split []run, blocks, b int64) float64 {
+	cost := 0.0
+	for _, s := range split {
+		if s.rows == 0 {
+			continue
 		}
-		c := float64(blocks/b) * tile{int(rr), int(b)}.cycles(l)
+		c := float64(blocks/b) * tile{int(s.rows), int(b)}.cycles(l)
 		if rem := blocks % b; rem > 0 {
-			c += tile{int(rr), int(rem)}.cycles(l)
+			c += tile{int(s.rows), int(rem)}.cycles(l)
 		}
-		return c * float64(n)
+		cost += c * float64(s.tiles)
 	}
-	return part(r, rows/r) + part(rows%r, 1)
+	return cost
+}
+
+// tileFor picks the register tile for a level; where M is known, there are tiles with as many rows as it.
+func (g *gemm) tileFor(l *target.Level) tile {
+	t := gemmTile(l, g.m, g.n, evenly)
+	if g.m.IsConst() && g.m.Value() > 0 {
+		tiles := g.m.CeilDiv(int64(t.rows)).Value()
+		t.rows = int(g.m.CeilDiv(tiles).Value())
+	}
+	return t
+}
+
+// firstRow is the first row of tile i.
+func (g *gemm) firstRow(k *K, t tile, i *loop.Value) *loop.Value {
+	if !g.m.IsConst() || g.m.Value()%int64(t.rows) == 0 {
+		return k.MulInt(i, int64(t.rows))
+	}
+	s := evenly(g.m.Value(), int64(t.rows))
+	return k.Add(k.MulInt(i, s[1].rows), k.MinIdx(i, k.Int(s[0].tiles)))
 }
 
 // inPlaceA reports whether rows of A can be broadcast from where they are: unit stride along k, a
@@ -98,7 +136,11 @@ func (g *gemm) inPlaceA() bool {
 func (g *gemm) lower(c *Ctx) error {
 	nbatch := ir.Product(g.batch)
 	if !g.inPlaceA() {
-		if err := g.packA(c, nbatch); err != nil {
+		pack := g.packA
+		if g.aK.Is(1) && g.aRow.IsConst() {
+			pack = g.padA
+		}
+		if err := pack(c, nbatch); err != nil {
 			return err
 		}
 	}
@@ -114,16 +156,20 @@ func (g *gemm) lower(c *Ctx) error {
 	}
 	flops := nbatch.Mul(g.m).Mul(g.n).Mul(g.k).MulInt(2)
 	bytes := bytesOf(g.a).Add(bytesOf(g.out)).Add(nbatch.Mul(g.n).Mul(g.k).MulInt(4))
+	inPlace := mem
+	if g.twice() {
+		inPlace = nil // sums are where the operand was before it is read
+	}
 	top := c.Target.Levels[len(c.Target.Levels)-1]
-	t := gemmTile(top, g.m, g.n)
+	t := g.tileFor(top)
 	ns := 100.0
 	if g.k.IsConst() {
 		ns = float64(g.k.Value())*t.cycles(top)/4 + 20
 	}
 	return c.Kernel(Step{
-		Op: g.op, Name: "gemm", Ins: ins, Outs: []*ir.Value{g.out}, InPlace: mem, NsPerIter: ns, Flops: flops, Bytes: bytes,
+		Op: g.op, Name: "gemm", Ins: ins, Outs: []*ir.Value{g.out}, InPlace: inPlace, NsPerIter: ns, Flops: flops, Bytes: bytes,
 		ParAt: func(l *target.Level) ir.Dim {
-			t := gemmTile(l, g.m, g.n)
+			t := g.tileFor(l)
 			return nbatch.Mul(g.m.CeilDiv(int64(t.rows))).Mul(g.n.CeilDiv(int64(t.blocks * target.Block)))
 		},
 		Build: g.build,
@@ -131,21 +177,20 @@ func (g *gemm) lower(c *Ctx) error {
 }
 
 func (g *gemm) build(k *K) {
-	t := gemmTile(k.Level, g.m, g.n)
+	t := g.tileFor(k.Level)
 	mt := g.m.CeilDiv(int64(t.rows))
 	ng := g.n.CeilDiv(int64(t.blocks * target.Block))
 	k.Parallel(func(i *loop.Value) {
 		co := k.Unflatten(i, append(append([]ir.Dim{}, g.batch...), ng, mt)...)
 		nb := len(g.batch)
-		group, row := co[nb], k.MulInt(co[nb+1], int64(t.rows))
-		g.columns(k, t, co[:nb], group, row)
+		g.columns(k, t, co[:nb], co[nb], co[nb+1])
 	})
 }
 
 // columns picks full or tail columns for a group of panels.
-func (g *gemm) columns(k *K, t tile, batch []*loop.Value, group, row *loop.Value) {
+func (g *gemm) columns(k *K, t tile, batch []*loop.Value, group, i *loop.Value) {
 	width := int64(t.blocks * target.Block)
-	full := func() { g.rows(k, t, batch, group, t, row, -1) }
+	full := func() { g.rows(k, t, batch, group, t, i, -1) }
 	if g.n.IsConst() {
 		n := g.n.Value()
 		rem := n % width
@@ -155,7 +200,7 @@ func (g *gemm) columns(k *K, t tile, batch []*loop.Value, group, row *loop.Value
 			if last == 0 {
 				last = -1
 			}
-			g.rows(k, t, batch, group, tb, row, last)
+			g.rows(k, t, batch, group, tb, i, last)
 		}
 		switch {
 		case rem == 0:
@@ -168,7 +213,7 @@ func (g *gemm) columns(k *K, t tile, batch []*loop.Value, group, row *loop.Value
 		return
 	}
 	end := k.MulInt(k.AddInt(group, 1), width)
-	k.choose(k.Cmp(loop.LE, end, k.Dim(g.n)), full, func() { g.rows(k, t, batch, group, t, row, 0) })
+	k.choose(k.Cmp(loop.LE, end, k.Dim(g.n)), full, func() { g.rows(k, t, batch, group, t, i, 0) })
 }
 
 // choose is an If without results.
@@ -182,29 +227,26 @@ func (k *K) choose(c *loop.Value, then, els func()) {
 	k.If(c, wrap(then), wrap(els))
 }
 
-// rows picks a full or a smaller tile for the rows that are left. tail: -1 all columns are there; > 0
-// lanes of the last block; 0 known at run time.
-func (g *gemm) rows(k *K, full tile, batch []*loop.Value, group *loop.Value, t tile, row *loop.Value, tail int) {
-	do := func(rows int, r *loop.Value) { g.tile(k, full, batch, group, tile{rows, t.blocks}, r, tail) }
+// rows picks a full or a smaller tile for the rows of tile i. tail: -1 all columns are there; > 0 lanes of the last
+// block; 0 known at run time.
+func (g *gemm) rows(k *K, full tile, batch []*loop.Value, group *loop.Value, t tile, i *loop.Value, tail int) {
+	do := func(rows int, off *loop.Value) { g.tile(k, full, batch, group, tile{rows, t.blocks}, i, off, tail) }
+	whole := func() { do(t.rows, k.Int(0)) }
 	if g.m.IsConst() {
-		m := g.m.Value()
-		rem := int(m % int64(t.rows))
-		switch {
-		case rem == 0:
-			do(t.rows, row)
-		case m < int64(t.rows):
-			do(rem, row)
-		default:
-			k.choose(k.Cmp(loop.LE, k.AddInt(row, int64(t.rows)), k.Int(m)), func() { do(t.rows, row) }, func() { do(rem, row) })
+		if g.m.Value()%int64(t.rows) == 0 {
+			whole()
+			return
 		}
+		s := evenly(g.m.Value(), int64(t.rows))
+		k.choose(k.Cmp(loop.LT, i, k.Int(s[0].tiles)), whole, func() { do(int(s[1].rows), k.Int(0)) })
 		return
 	}
 	if t.rows == 1 {
-		do(1, row)
+		whole()
 		return
 	}
-	left := k.Sub(k.Dim(g.m), row)
-	k.choose(k.Cmp(loop.GE, left, k.Int(int64(t.rows))), func() { do(t.rows, row) }, func() { k.binaryRows(t.rows, left, row, do) })
+	left := k.Sub(k.Dim(g.m), g.firstRow(k, t, i))
+	k.choose(k.Cmp(loop.GE, left, k.Int(int64(t.rows))), whole, func() { k.binaryRows(t.rows, left, k.Int(0), do) })
 }
 
 // binaryRows covers left < rows rows by tiles whose sizes are powers of two.
@@ -216,8 +258,9 @@ func (k *K) binaryRows(rows int, left, row *loop.Value, do func(rows int, r *loo
 	}
 }
 
-// tile computes and stores one register tile.
-func (g *gemm) tile(k *K, full tile, batch []*loop.Value, group *loop.Value, t tile, row *loop.Value, tail int) {
+// tile computes and stores one register tile: the rows from off on of tile i.
+func (g *gemm) tile(k *K, full tile, batch []*loop.Value, group *loop.Value, t tile, i, off *loop.Value, tail int) {
+	row := k.Add(g.firstRow(k, full, i), off)
 	v := vectors(k.Level)
 	lanes := k.Level.Lanes(4)
 	kd := k.Dim(g.k)
@@ -235,23 +278,38 @@ func (g *gemm) tile(k *K, full tile, batch []*loop.Value, group *loop.Value, t t
 		idx := k.AddInt(k.Add(bases[j/v], k.MulInt(i, target.Block)), d*target.Block+int64(j%v*lanes))
 		return k.Load(bbuf, idx, lanes)
 	}
-	a := k.reduceK(k.Int(0), kd, 4, k.zeroAccs(t), g.loadA(k, full, batch, row), w)
+	a := k.reduceK(k.Int(0), kd, 4, k.zeroAccs(t), g.loadA(k, full, batch, i, off, row), w)
 	col := k.MulInt(group, int64(full.blocks*target.Block))
-	for p := range a {
-		r := k.AddInt(row, int64(p))
-		for j, acc := range a[p] {
-			g.store(k, batch, r, k.AddInt(col, int64(j*lanes)), acc, j, len(a[p]), tail)
+	each := func(row *loop.Value, accs []*loop.Value, finish bool) {
+		for j, acc := range accs {
+			g.store(k, batch, row, k.AddInt(col, int64(j*lanes)), acc, j, len(accs), tail, finish)
 		}
+	}
+	twice := g.twice() && t.rows > 1
+	for p := range a {
+		each(k.AddInt(row, int64(p)), a[p], !twice)
+	}
+	if twice {
+		k.Range(row, k.AddInt(row, int64(t.rows)), 1, func(r *loop.Value) { each(r, make([]*loop.Value, len(a[0])), true) })
 	}
 }
 
-// loadA gives the reader of A's scalars for a tile that starts at row.
-func (g *gemm) loadA(k *K, full tile, batch []*loop.Value, row *loop.Value) func(p int, i *loop.Value, d int64) *loop.Value {
+// twice reports whether a tile's sums are stored and then finished in a loop over its rows: an epilogue of many
+// instructions, once for each register, would keep most of the sums out of registers and fill the instruction cache.
+func (g *gemm) twice() bool {
+	return g.out.Type.DType == tensor.F32 && slices.ContainsFunc(g.body.ops, func(op *ir.Op) bool {
+		return longActivations[op.Info.Name] || loop.MathSupported(op.Info.Name, tensor.F32)
+	})
+}
+
+// longActivations are the functions that are not among those of package loop but use them.
+var longActivations = map[string]bool{"Elu": true, "Selu": true, "Celu": true, "Gelu": true, "Mish": true, "Swish": true, "SwiGLU": true}
+
+// loadA gives the reader of A's scalars for the rows of tile i from off, which is row, on.
+func (g *gemm) loadA(k *K, full tile, batch []*loop.Value, i, off, row *loop.Value) func(p int, i *loop.Value, d int64) *loop.Value {
 	if g.packedA != nil {
 		buf := k.Buf(g.packedA)
-		base := k.packedBase(full, g, batch, k.Div(row, k.Int(int64(full.rows))))
-		off := k.Rem(row, k.Int(int64(full.rows))) // a tail tile starts inside a packed tile
-		base = k.Add(base, off)
+		base := k.Add(k.packedBase(full, g, batch, i), off)
 		return func(p int, i *loop.Value, d int64) *loop.Value {
 			return k.Load(buf, k.AddInt(k.Add(base, k.MulInt(i, int64(full.rows))), d*int64(full.rows)+int64(p)), 1)
 		}
@@ -275,8 +333,8 @@ func (k *K) packedBase(full tile, g *gemm, batch []*loop.Value, mt *loop.Value) 
 	return k.Add(base, k.MulDim(k.Flatten(batch, g.batch), perBatch))
 }
 
-// store applies the epilogue to a vector of the tile and writes it.
-func (g *gemm) store(k *K, batch []*loop.Value, row, col, acc *loop.Value, j, nvec, tail int) {
+// store writes a vector of the tile, after the epilogue if finish is set; without acc, it is what is there.
+func (g *gemm) store(k *K, batch []*loop.Value, row, col, acc *loop.Value, j, nvec, tail int, finish bool) {
 	lanes := k.Level.Lanes(4)
 	var mask *loop.Value
 	switch v := vectors(k.Level); {
@@ -292,18 +350,32 @@ func (g *gemm) store(k *K, batch []*loop.Value, row, col, acc *loop.Value, j, nv
 			mask = k.laneMask(n)
 		}
 	}
+	idx := k.Add(k.MulDim(k.Add(k.MulDim(k.Flatten(batch, g.batch), g.m), row), g.n), col)
+	switch {
+	case acc == nil && mask != nil:
+		acc = k.LoadMask(k.Buf(g.out), idx, mask)
+	case acc == nil:
+		acc = k.Load(k.Buf(g.out), idx, lanes)
+	}
+	if finish {
+		acc = g.finish(k, batch, row, col, acc, mask)
+	}
+	if mask != nil {
+		k.StoreMask(k.Buf(g.out), idx, acc, mask)
+	} else {
+		k.Store(k.Buf(g.out), idx, acc)
+	}
+}
+
+// finish applies the epilogue.
+func (g *gemm) finish(k *K, batch []*loop.Value, row, col, acc, mask *loop.Value) *loop.Value {
+	lanes := acc.Type.Lanes
 	shape := append(append(append([]ir.Dim{}, g.batch...), g.lead...), g.n)
 	load := func(v *ir.Value) *loop.Value { return g.loadExtra(k, v, shape, batch, row, col, lanes, mask) }
 	if g.before != nil {
 		acc = g.before(k, acc, load)
 	}
-	r := k.toMemory(g.body.apply(k, acc, lanes, load), g.out.Type.DType)
-	idx := k.Add(k.MulDim(k.Add(k.MulDim(k.Flatten(batch, g.batch), g.m), row), g.n), col)
-	if mask != nil {
-		k.StoreMask(k.Buf(g.out), idx, r, mask)
-	} else {
-		k.Store(k.Buf(g.out), idx, r)
-	}
+	return k.toMemory(g.body.apply(k, acc, lanes, load), g.out.Type.DType)
 }
 
 // loadExtra reads an epilogue operand at (batch, row, col); row stands for all of lead.
@@ -338,6 +410,21 @@ func rowStride(st, dims []ir.Dim) (ir.Dim, bool) {
 	return st[len(st)-1], true
 }
 
+// padA emits the step that copies A to rows that do not fall on the same L1 set.
+func (g *gemm) padA(c *Ctx, nbatch ir.Dim) error {
+	n := len(g.batch)
+	row := g.k.AddInt(target.Block)
+	dims := append(append([]ir.Dim{}, g.batch...), g.m, g.k)
+	padded := c.Scratch(ir.TensorType(g.a.Type.DType, nbatch, g.m, row))
+	to := append(Strides(append(append([]ir.Dim{}, dims[:n+1]...), row))[:n+1:n+1], ir.Const(1))
+	m := &move{dims: dims, from: append(append([]ir.Dim{}, g.aBatch...), g.aRow, ir.Const(1)), to: to}
+	if err := m.emit(c, g.op, "pad_a", g.a, padded); err != nil {
+		return err
+	}
+	g.a, g.aRow, g.aBatch = padded, row, to[:n]
+	return nil
+}
+
 // packA emits the step that copies A into tiles.
 func (g *gemm) packA(c *Ctx, nbatch ir.Dim) error {
 	slack := int64(0)
@@ -348,9 +435,9 @@ func (g *gemm) packA(c *Ctx, nbatch ir.Dim) error {
 	return c.Kernel(Step{
 		Op: g.op, Name: "pack_a", Ins: []*ir.Value{g.a}, Outs: []*ir.Value{g.packedA}, NsPerIter: 2000,
 		Bytes: bytesOf(g.a).MulInt(2),
-		ParAt: func(l *target.Level) ir.Dim { return nbatch.Mul(g.m.CeilDiv(int64(gemmTile(l, g.m, g.n).rows))) },
+		ParAt: func(l *target.Level) ir.Dim { return nbatch.Mul(g.m.CeilDiv(int64(g.tileFor(l).rows))) },
 		Build: func(k *K) {
-			t := gemmTile(k.Level, g.m, g.n)
+			t := g.tileFor(k.Level)
 			rows := int64(t.rows)
 			k.Parallel(func(i *loop.Value) {
 				co := k.Unflatten(i, append(append([]ir.Dim{}, g.batch...), g.m.CeilDiv(rows))...)
@@ -362,7 +449,7 @@ func (g *gemm) packA(c *Ctx, nbatch ir.Dim) error {
 				}
 				k.Range(k.Int(0), k.Int(rows), 1, func(p *loop.Value) {
 					// Rows past the end repeat the last one: they are computed and never stored.
-					r := k.MinIdx(k.Add(k.MulInt(co[nb], rows), p), k.Dim(g.m.AddInt(-1)))
+					r := k.MinIdx(k.Add(g.firstRow(k, t, co[nb]), p), k.Dim(g.m.AddInt(-1)))
 					from := k.Add(src, k.MulDim(r, g.aRow))
 					k.Range(k.Int(0), k.Dim(g.k), 1, func(q *loop.Value) {
 						x := k.fromMemory(k.Load(k.Buf(g.a), k.Add(from, k.MulDim(q, g.aK)), 1), g.a.Type.DType)
