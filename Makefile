@@ -4,7 +4,7 @@ SHARED ?= ../shared
 FUZZTIME ?= 30s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: test conformance conformance-goasm conformance-arm64 types models fuzz-graphs bench stress fuzz lint update
+.PHONY: test conformance conformance-goasm conformance-arm64 types models fuzz-graphs bench microbench stress fuzz lint update
 
 test:
 	$(GO) test ./...
@@ -37,7 +37,23 @@ conformance-arm64:
 models:
 	$(GO) run ./cmd/nnc test -atol 1e-4 examples $(SHARED)/models
 
+# nnc beside ONNX Runtime, in interleaved rounds: bench/RESULTS.md and results.svg, made from bench/results.jsonl. What that
+# has from the same commit is not measured again, so that a run that was cut off goes on. ARCH has the architectures
+# (absent: exported there; needs Debian's python3-torch, python3-torchvision, python3-onnx), ORT_LIB libonnxruntime.so.1
+# (absent: npm gets it), BENCH_CASES is the table of what is measured.
+ARCH ?= $(CURDIR)/.cache/arch
+ORT_LIB ?= $(ORT)
+BENCH_CASES ?= cases.txt
+PAIRS ?= 3
+TIME ?= 1s
 bench:
+	$(GO) build -o .cache/nnc ./cmd/nnc
+	lib=$$(ARCH='$(ARCH)' ORT_LIB='$(ORT_LIB)' bench/prepare.sh '$(CURDIR)/.cache' $(SHARED)/tools/export_arch.py) && \
+	cd bench && $(GO) run . -nnc ../.cache/nnc -lib "$$lib" -pairs $(PAIRS) -time $(TIME) -cases $(BENCH_CASES) \
+	  -folders 'architectures=$(ARCH),models=$(abspath $(SHARED))/models'
+
+# Go's own benchmarks, and the examples.
+microbench:
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
 	for m in examples/*/model.onnx; do $(GO) run ./cmd/nnc bench $$m || exit 1; done
 

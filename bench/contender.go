@@ -122,23 +122,33 @@ func (r *ready) start() (wall time.Duration, rss int64, err error) {
 	return wall, rss, err
 }
 
-// p50 runs the model for some time and gives the median of its runs in milliseconds.
-func (r *ready) p50(threads string) (float64, error) {
+// p50 runs the model for some time and gives the median of its runs in milliseconds, and the runtime's version.
+func (r *ready) p50(threads string) (ms float64, version string, err error) {
 	var b []byte
-	var err error
 	if r.program == "" {
 		b, _, _, err = run(r.exe, append([]string{"bench", "-json", "-threads=" + threads, "-time=" + dur.String()}, r.files()...)...)
 	} else {
 		b, _, _, err = run(r.program, r.child(threads, *dur)...)
 	}
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	var res struct {
-		P50 float64 `json:"p50_ms"`
+		P50     float64 `json:"p50_ms"`
+		Version string  `json:"version"`
 	}
 	if err := json.Unmarshal(b, &res); err != nil {
-		return 0, fmt.Errorf("%s: %w", r.name, err)
+		return 0, "", fmt.Errorf("%s: %w", r.name, err)
 	}
-	return res.P50, nil
+	return res.P50, res.Version, nil
+}
+
+// profile asks nnc's program how many operations it does, and how many the machine could.
+func (r *ready) profile(threads string) (*profile, error) {
+	b, _, _, err := run(r.exe, append([]string{"profile", "-json", "-iterations=3", "-time=0", "-threads=" + threads}, r.files()...)...)
+	if err != nil {
+		return nil, err
+	}
+	p := &profile{}
+	return p, json.Unmarshal(b, p)
 }

@@ -31,13 +31,18 @@ var (
 	dur     = flag.Duration("time", 3*time.Second, "time of one measurement")
 	dims    = flag.String("dim", "", "values of symbolic dimensions: N=1,T=8; others are 1")
 	jsonOut = flag.Bool("json", false, "print JSON lines")
+
+	cases   = flag.String("cases", "", "`FILE` with the models, instead of arguments (cases.txt)")
+	folders = flag.String("folders", "", "folders of its suites, `NAME=DIR,...`")
+	results = flag.String("results", "results.jsonl", "`FILE` for the rows of cases; those that it has from the same commit and flags are not measured again")
+	report  = flag.String("report", ".", "`FOLDER` for RESULTS.md and results.svg, made from the rows of cases")
 )
 
 func main() {
 	flag.Parse()
 	log.SetFlags(0)
-	if flag.NArg() == 0 {
-		fmt.Fprintln(os.Stderr, "usage: bench [flags] MODEL...")
+	if (flag.NArg() == 0) == (*cases == "") {
+		fmt.Fprintln(os.Stderr, "usage: bench [flags] MODEL...\n       bench [flags] -cases FILE")
 		os.Exit(2)
 	}
 	tmp, err := os.MkdirTemp("", "nnc-bench-")
@@ -60,8 +65,15 @@ func all(tmp string) (failed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if *cases != "" {
+		list, err := readCases(*cases, *folders)
+		if err != nil {
+			return false, err
+		}
+		return false, record(list, tmp, cs)
+	}
 	for _, m := range flag.Args() {
-		r, err := measure(m, tmp, cs)
+		r, err := measure(&testCase{model: m, dims: *dims}, tmp, cs)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", m, err)
 			failed = true
@@ -74,9 +86,24 @@ func all(tmp string) (failed bool, err error) {
 
 // row is what is reported of a model: what nnc's program does, and the others.
 type row struct {
-	Model  string   `json:"model"`
-	NNC    figures  `json:"nnc"`
-	Others []*other `json:"others"`
+	Suite   string              `json:"suite,omitempty"`
+	Model   string              `json:"model"`
+	NNC     figures             `json:"nnc"`
+	Profile map[string]*profile `json:"profile"` // by number of threads
+	Others  []*other            `json:"others"`
+	Error   string              `json:"error,omitempty"`
+	Setting setting             `json:"setting"`
+}
+
+// profile is what nnc's program says of its operations.
+type profile struct {
+	Peak struct {
+		GFLOPS float64 `json:"gflops"`
+	} `json:"peak"`
+	Total struct {
+		FLOPs float64 `json:"flops"`
+		Roof  float64 `json:"roofline"`
+	} `json:"total"`
 }
 
 // figures are of one contender.
@@ -91,6 +118,7 @@ type figures struct {
 type built struct {
 	BuildS      float64 `json:"build_s,omitempty"`
 	BuildRSS    int64   `json:"build_rss_bytes,omitempty"`
+	Size        int64   `json:"exe_bytes,omitempty"`
 	LessWeights int64   `json:"exe_less_weights_bytes,omitempty"`
 }
 
@@ -104,11 +132,13 @@ func (f *figures) String() string {
 
 // other is a contender beside nnc.
 type other struct {
-	Name string `json:"name"`
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
 	figures
-	Ratio        map[string]float64 `json:"p50_over_nnc"`
-	WorstRelDiff float64            `json:"worst_diff_over_max"`
-	Error        string             `json:"error,omitempty"`
+	Ratio        map[string]float64    `json:"p50_over_nnc"`
+	Range        map[string][2]float64 `json:"p50_over_nnc_range"` // of the rounds
+	WorstRelDiff float64               `json:"worst_diff_over_max"`
+	Error        string                `json:"error,omitempty"`
 }
 
 func (r *row) print() {
@@ -124,7 +154,7 @@ func (r *row) print() {
 		}
 		fmt.Printf("  %s: %s; worst difference / largest output %.1e\n", o.Name, &o.figures, o.WorstRelDiff)
 		for _, t := range strings.Split(*threads, ",") {
-			fmt.Printf("    %s threads: p50 nnc %.4g ms, %s %.4g ms, %s/nnc %.3g\n", t, r.NNC.P50[t], o.Name, o.P50[t], o.Name, o.Ratio[t])
+			fmt.Printf("    %s threads: p50 nnc %.4g ms, %s %.4g ms, %s/nnc %.3g (%.3g to %.3g)\n", t, r.NNC.P50[t], o.Name, o.P50[t], o.Name, o.Ratio[t], o.Range[t][0], o.Range[t][1])
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -28,25 +29,31 @@ const starts = 5
 // tolerance of the worst difference relative to the largest output: beyond it a contender is wrong, and is not timed.
 const tolerance = 1e-2
 
-func measure(model, tmp string, cs []*contender) (*row, error) {
+func measure(c *testCase, tmp string, cs []*contender) (*row, error) {
+	model := c.model
 	dir, err := os.MkdirTemp(tmp, "")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	r := &row{Model: filepath.Base(strings.TrimSuffix(strings.TrimSuffix(model, "/model.onnx"), ".onnx"))}
+	r := &row{Model: c.name(), Profile: map[string]*profile{}}
 	first := &ready{contender: cs[0], model: model}
 	info, err := first.build(dir, &r.NNC.built)
 	if err != nil {
 		return nil, err
 	}
-	if first.in, err = makeInputs(model, dir, info.Inputs); err != nil {
+	if first.in, err = makeInputs(c, dir, info.Inputs); err != nil {
 		return nil, err
 	}
 	if err := first.outputs(filepath.Join(dir, "nnc-out")); err != nil {
 		return nil, err
 	}
 	all, entries := []*ready{first}, []*other{nil}
+	for _, t := range strings.Split(*threads, ",") {
+		if r.Profile[t], err = first.profile(t); err != nil {
+			return nil, err
+		}
+	}
 	for _, c := range cs[1:] {
 		o := &other{Name: c.name}
 		r.Others = append(r.Others, o)
@@ -84,7 +91,7 @@ func (x *ready) build(dir string, b *built) (info about, err error) {
 	if err != nil {
 		return info, err
 	}
-	*b = built{wall.Seconds(), rss, st.Size() - info.Weights}
+	*b = built{wall.Seconds(), rss, st.Size(), st.Size() - info.Weights}
 	return info, nil
 }
 
@@ -113,7 +120,7 @@ func (x *ready) prepare(dir string, b *built) (float64, error) {
 func (r *row) time(all []*ready, entries []*other) error {
 	fs := []*figures{&r.NNC}
 	for _, o := range entries[1:] {
-		o.Ratio = map[string]float64{}
+		o.Ratio, o.Range = map[string]float64{}, map[string][2]float64{}
 		fs = append(fs, &o.figures)
 	}
 	start := make([][]float64, len(all))
@@ -133,9 +140,12 @@ func (r *row) time(all []*ready, entries []*other) error {
 		p50, ratio := make([][]float64, len(all)), make([][]float64, len(all))
 		for range *pairs {
 			for i, x := range all {
-				p, err := x.p50(t)
+				p, version, err := x.p50(t)
 				if err != nil {
 					return err
+				}
+				if i > 0 {
+					entries[i].Version = version
 				}
 				p50[i] = append(p50[i], p)
 				ratio[i] = append(ratio[i], p/p50[0][len(p50[0])-1])
@@ -145,6 +155,7 @@ func (r *row) time(all []*ready, entries []*other) error {
 			f.P50[t] = median(p50[i])
 			if i > 0 {
 				entries[i].Ratio[t] = median(ratio[i])
+				entries[i].Range[t] = [2]float64{slices.Min(ratio[i]), slices.Max(ratio[i])}
 			}
 		}
 	}
@@ -159,10 +170,10 @@ func median(x []float64) float64 {
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
 // makeInputs takes the inputs of test_data_set_0 beside the model, or makes random ones.
-func makeInputs(model, dir string, ins []ioInfo) ([]input, error) {
+func makeInputs(c *testCase, dir string, ins []ioInfo) ([]input, error) {
 	var in []input
 	for k, i := range ins {
-		f := filepath.Join(filepath.Dir(model), "test_data_set_0", fmt.Sprintf("input_%d.pb", k))
+		f := filepath.Join(filepath.Dir(c.model), "test_data_set_0", fmt.Sprintf("input_%d.pb", k))
 		if _, err := os.Stat(f); err != nil {
 			break
 		}
@@ -173,7 +184,7 @@ func makeInputs(model, dir string, ins []ioInfo) ([]input, error) {
 		return in, nil
 	}
 	sizes := map[string]int64{}
-	for _, kv := range strings.Split(*dims, ",") {
+	for _, kv := range strings.Split(c.dims, ",") {
 		if k, v, ok := strings.Cut(kv, "="); ok {
 			sizes[k], _ = strconv.ParseInt(v, 10, 64)
 		}
@@ -184,19 +195,19 @@ func makeInputs(model, dir string, ins []ioInfo) ([]input, error) {
 		for _, d := range i.Dims {
 			n, err := strconv.ParseInt(d, 10, 64)
 			if err != nil {
-				if n = sizes[d]; n == 0 {
+				var ok bool
+				if n, ok = sizes[d]; !ok {
 					n = 1
 				}
 			}
 			shape = append(shape, n)
 		}
-		d, _ := tensor.ParseDType(i.DType)
-		t := tensor.New(d, shape...)
-		if d == tensor.F32 {
-			for i := range tensor.View[float32](t) {
-				tensor.View[float32](t)[i] = rng.Float32()
-			}
+		d, ok := tensor.ParseDType(i.DType)
+		if !ok {
+			return nil, fmt.Errorf("input %q: random values of type %s", i.Name, i.DType)
 		}
+		t := tensor.New(d, shape...)
+		fill(t, rng)
 		f := filepath.Join(dir, fmt.Sprintf("in_%d.pb", k))
 		if err := tensorio.WriteFile(f, hostop.Value(t)); err != nil {
 			return nil, err
@@ -204,6 +215,31 @@ func makeInputs(model, dir string, ins []ioInfo) ([]input, error) {
 		in = append(in, input{i.Name, f})
 	}
 	return in, nil
+}
+
+// fill makes floats from [0,1), and integers 0 or 1, which are good as indices of any table, and as masks.
+func fill(t *tensor.Tensor, rng *rand.Rand) {
+	switch t.DType {
+	case tensor.F32:
+		set(t, rng.Float32)
+	case tensor.F64:
+		set(t, rng.Float64)
+	case tensor.F16:
+		set(t, func() uint16 { return tensor.F32ToF16(rng.Float32()) })
+	case tensor.I64, tensor.U64:
+		set(t, func() int64 { return rng.Int64N(2) })
+	case tensor.I32, tensor.U32:
+		set(t, func() int32 { return rng.Int32N(2) })
+	case tensor.U8, tensor.I8, tensor.Bool:
+		set(t, func() uint8 { return uint8(rng.Int32N(2)) })
+	}
+}
+
+func set[T tensor.Native](t *tensor.Tensor, next func() T) {
+	v := tensor.BytesAs[T](t.Data)
+	for i := range v {
+		v[i] = next()
+	}
 }
 
 // worst is the largest difference between the outputs in two folders, each relative to its output's largest element.

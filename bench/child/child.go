@@ -39,7 +39,11 @@ type Result struct {
 	FirstMS float64 `json:"first_ms"`
 	P50MS   float64 `json:"p50_ms"`
 	N       int     `json:"iterations"`
+	Version string  `json:"version,omitempty"` // of the runtime
 }
+
+// Version is what Load found out about the runtime.
+var Version string
 
 // Main is the body of a program. A runtime that panics has an error.
 func Main(load Load) {
@@ -91,6 +95,7 @@ func measure(load Load, model string, threads int, dur time.Duration, inputs, ou
 		}
 		ts = append(ts, ms(time.Since(t)))
 	}
+	res.Version = Version
 	sort.Float64s(ts)
 	if res.N = len(ts); res.N > 0 {
 		res.P50MS = ts[res.N/2]

@@ -18,6 +18,7 @@ func load(model string, threads int, in []child.Input) (child.Run, error) {
 	if err := ort.InitializeEnvironment(); err != nil {
 		return nil, err
 	}
+	child.Version = ort.GetVersion()
 	_, outs, err := ort.GetInputOutputInfo(model)
 	if err != nil {
 		return nil, err
@@ -81,7 +82,11 @@ func give(t *tensor.Tensor) (ort.Value, error) {
 		}
 		return ort.NewScalar(tensor.View[int64](t)[0])
 	}
-	return ort.NewCustomDataTensor(ort.NewShape(t.Shape...), t.Data, types[t.DType])
+	data := t.Data
+	if len(data) == 0 {
+		data = make([]byte, 1) // the binding wants some
+	}
+	return ort.NewCustomDataTensor(ort.NewShape(t.Shape...), data, types[t.DType])
 }
 
 func take(v ort.Value) (*tensor.Tensor, error) {
