@@ -11,9 +11,14 @@ import (
 // kernelFunc calls the kernel at fn with its argument words on iterations [lo, hi).
 type kernelFunc func(fn uintptr, args *int64, lo, hi int64)
 
-// spinTime is how long a worker looks for work before it sleeps: longer than the gap between two
-// kernel steps, shorter than anyone would notice on another process's time.
-const spinTime = 30 * time.Microsecond
+// How long a goroutine spins before it sleeps. To wake a thread takes as long as a step of a small
+// model (50 to 100 microseconds on a virtual machine), so a worker stays awake while a call is in
+// progress, unless that call has had nothing to share for longer than anyone would notice.
+const (
+	spinIdle = 30 * time.Microsecond  // a worker, between calls
+	spinCall = 1 * time.Millisecond   // a worker, during a call
+	spinWait = 200 * time.Microsecond // a call that waits for the last worker of a step
+)
 
 // maxChunks bounds a chunk to so many grains. A grain is meant to take some 20 microseconds, and the
 // garbage collector cannot stop a goroutine inside a kernel.
@@ -39,18 +44,24 @@ type task struct {
 	call       kernelFunc
 	fn         uintptr
 	args       *int64
-	par, chunk int64
+	par        int64
+	grain, cap int64 // the least and the most iterations of a chunk
+	share      int64 // a chunk is one part in so many of what is left
 }
 
-// work claims chunks until none is left, and closes the task.
+// work claims chunks until none is left, and closes the task. Chunks get smaller towards the end
+// (guided self-scheduling, Polychronopoulos and Kuck 1987): few claims, and little to wait for.
 func (t *task) work() {
 	for {
-		lo := t.next.Add(t.chunk) - t.chunk
+		lo := t.next.Load()
 		if lo >= t.par {
 			t.open.Store(false)
 			return
 		}
-		t.call(t.fn, t.args, lo, min(lo+t.chunk, t.par))
+		hi := min(lo+min(max((t.par-lo)/t.share, t.grain), t.cap), t.par)
+		if t.next.CompareAndSwap(lo, hi) {
+			t.call(t.fn, t.args, lo, hi)
+		}
 	}
 }
 
@@ -72,8 +83,12 @@ func (t *task) join() bool {
 
 // wait returns once no worker is active.
 func (t *task) wait() {
-	for i := 0; t.active.Load() != 0; i++ {
-		if i < 10000 {
+	if t.active.Load() == 0 {
+		return
+	}
+	start := time.Now()
+	for i := 1; t.active.Load() != 0; i++ {
+		if i%256 != 0 || time.Since(start) < spinWait {
 			continue
 		}
 		t.waiting.Store(true)
@@ -88,7 +103,8 @@ func (t *task) wait() {
 // pool is a set of worker goroutines that all calls of a model share. Workers start with the first
 // parallel step.
 type pool struct {
-	threads int // with the caller
+	threads int          // with the caller
+	calls   atomic.Int32 // calls in progress
 	tasks   atomic.Pointer[[]*task]
 	mu      sync.Mutex // of changes to tasks and of starting
 	started atomic.Bool
@@ -145,11 +161,11 @@ func (p *pool) run(t *task, call kernelFunc, fn uintptr, args *int64, par, grain
 	if !p.started.Load() {
 		p.start()
 	}
-	chunk := min(max(par/int64(4*p.threads), grain), largest)
-	t.call, t.fn, t.args, t.par, t.chunk = call, fn, args, par, chunk
+	t.call, t.fn, t.args, t.par = call, fn, args, par
+	t.grain, t.cap, t.share = grain, largest, int64(2*p.threads)
 	t.next.Store(0)
 	t.open.Store(true)
-	p.rouse((par - 1) / chunk)
+	p.rouse((par - 1) / grain)
 	t.work()
 	t.wait()
 }
@@ -221,7 +237,7 @@ func (p *pool) unpark() {
 	}
 }
 
-// spin looks for work for spinTime.
+// spin looks for work for as long as that is worth it.
 func (p *pool) spin() bool {
 	start := time.Now()
 	for {
@@ -230,7 +246,7 @@ func (p *pool) spin() bool {
 				return true
 			}
 		}
-		if time.Since(start) > spinTime {
+		if idle := time.Since(start); idle > spinCall || idle > spinIdle && p.calls.Load() == 0 {
 			return false
 		}
 		runtime.Gosched()

@@ -38,6 +38,8 @@ var stepFuncs = [...]stepFunc{
 
 // steps executes the plan.
 func (m *Model) steps(ctx context.Context, f *frame) error {
+	m.pool.calls.Add(1)
+	defer m.pool.calls.Add(-1)
 	done := ctx.Done()
 	steps := m.p.Steps
 	for pc := 0; pc < len(steps); {
