@@ -35,8 +35,9 @@ var cells = map[string]cell{
 	}},
 }
 
-// rnn is a recurrent layer. The input half of all steps is one product; the recurrent half runs step
-// by step, one batch element to an iteration, with the hidden size padded to blocks of 16.
+// rnn is a recurrent layer. The input half of all steps and directions is one product; the recurrent half is one
+// kernel, which runs step by step, a tile of batch elements of a direction to an iteration, with the hidden size
+// padded to blocks of 16.
 type rnn struct {
 	c       *Ctx
 	op      *ir.Op
@@ -44,13 +45,13 @@ type rnn struct {
 	t, b    ir.Dim
 	in, h   int64 // input and hidden sizes
 	hp      int64 // h padded to a block
-	dirs    int
+	dirs    int64
 	x       *ir.Value
-	xproj   *ir.Value // [T*B, gates*hp]
-	states  *ir.Value // [T+1, B, hp]: h before each step
-	cell0   *ir.Value // [B, hp]: c
-	rBuf    int32     // packed R: [hp/16][h][gates][16]
-	biasBuf int32     // [2][gates*hp]: Wb, Rb
+	xproj   *ir.Value // [T*B, dirs*gates*hp]
+	states  *ir.Value // [T+1, dirs*B, hp]: h before each step
+	cell0   *ir.Value // [dirs*B, hp]: c
+	rBuf    int32     // packed R: [dirs][hp/16][h][gates][16]
+	biasBuf int32     // [dirs][2][gates*hp]: Wb, Rb
 }
 
 // lowerRNN compiles LSTM and GRU: f32 layers with constant weights and the standard equations with packed weights.
@@ -64,7 +65,7 @@ func lowerRNNPacked(c *Ctx, op *ir.Op) error {
 		return errDecline
 	}
 	cl := cells[op.Info.Name]
-	r := &rnn{c: c, op: op, cell: cl, x: x, t: x.Type.Shape[0], b: x.Type.Shape[1], in: w.Shape[2], h: rw.Shape[2], dirs: int(w.Shape[0])}
+	r := &rnn{c: c, op: op, cell: cl, x: x, t: x.Type.Shape[0], b: x.Type.Shape[1], in: w.Shape[2], h: rw.Shape[2], dirs: w.Shape[0]}
 	r.hp = blocks(r.h) * block
 	bias := op.Operand(3)
 	if bias != nil && c.constOf(bias) == nil {
@@ -77,13 +78,7 @@ func lowerRNNPacked(c *Ctx, op *ir.Op) error {
 			}
 		}
 	}
-	reverse := op.Attrs.Str("direction", "forward") == "reverse"
-	for d := range r.dirs {
-		if err := r.direction(d, d == 1 || reverse, w, rw, c.constOf(bias)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.lower(w, rw, c.constOf(bias))
 }
 
 // rnnDefaults reports whether op uses nothing beyond the standard equations.
@@ -103,51 +98,48 @@ func rnnDefaults(op *ir.Op) bool {
 	return ok && (op.Info.Name != "GRU" || a.Int("linear_before_reset", 0) != 0)
 }
 
-func (r *rnn) direction(d int, reverse bool, w, rw, bias *ir.Data) error {
-	if err := r.weights(d, rw, bias); err != nil {
+func (r *rnn) lower(w, rw, bias *ir.Data) error {
+	if err := firstError(r.weights(rw, bias), r.project(w)); err != nil {
 		return err
 	}
-	if err := r.project(d, w); err != nil {
-		return err
-	}
-	r.states = r.c.Scratch(ir.TensorType(tensor.F32, r.t.AddInt(1), r.b, ir.Const(r.hp)))
-	if err := r.initial(r.op.Operand(5), r.states, d); err != nil {
+	rows := r.b.MulInt(r.dirs)
+	r.states = r.c.Scratch(ir.TensorType(tensor.F32, r.t.AddInt(1), rows, ir.Const(r.hp)))
+	if err := r.initial(r.op.Operand(5), r.states); err != nil {
 		return err
 	}
 	if r.op.Info.Name == "LSTM" {
-		r.cell0 = r.c.Scratch(ir.TensorType(tensor.F32, r.b, ir.Const(r.hp)))
-		if err := r.initial(r.op.Operand(6), r.cell0, d); err != nil {
+		r.cell0 = r.c.Scratch(ir.TensorType(tensor.F32, rows, ir.Const(r.hp)))
+		if err := r.initial(r.op.Operand(6), r.cell0); err != nil {
 			return err
 		}
 	}
-	if err := r.recur(d, reverse); err != nil {
+	if err := r.recur(); err != nil {
 		return err
 	}
 	if v := r.op.Result(1); v != nil {
-		if err := r.final(v, r.states, r.t.Mul(r.b).MulInt(r.hp), d); err != nil {
+		if err := r.final(v, r.states, r.t.Mul(rows).MulInt(r.hp)); err != nil {
 			return err
 		}
 	}
 	if v := r.op.Result(2); v != nil {
-		return r.final(v, r.cell0, ir.Dim{}, d)
+		return r.final(v, r.cell0, ir.Dim{})
 	}
 	return nil
 }
 
-// weights packs the recurrent matrix and the biases of direction d.
-func (r *rnn) weights(d int, rw, bias *ir.Data) error {
+// weights packs the recurrent matrices and the biases.
+func (r *rnn) weights(rw, bias *ir.Data) error {
 	g, h, hp := int64(r.cell.gates), r.h, r.hp
-	off, err := r.c.weights.Packed(rw, fmt.Sprintf("rnn r %d %d", g, d), func(t *tensor.Tensor) ([]byte, error) {
+	off, err := r.c.weights.Packed(rw, fmt.Sprintf("rnn r %d", g), func(t *tensor.Tensor) ([]byte, error) {
 		src, err := floats(t)
 		if err != nil {
 			return nil, err
 		}
-		src = src[int64(d)*g*h*h:]
-		dst := make([]float32, hp*h*g)
-		for q := range g {
+		dst := make([]float32, r.dirs*hp*h*g)
+		for q := range r.dirs * g {
 			for j := range h {
 				for i := range h {
-					dst[((j/block*h+i)*g+q)*block+j%block] = src[(q*h+j)*h+i]
+					dst[(((q/g*hp+j)/block*h+i)*g+q%g)*block+j%block] = src[(q*h+j)*h+i]
 				}
 			}
 		}
@@ -156,8 +148,8 @@ func (r *rnn) weights(d int, rw, bias *ir.Data) error {
 	if err != nil {
 		return err
 	}
-	r.rBuf = r.c.weightBuf(off, hp*h*g*4, "R")
-	both := make([]float32, 2*g*hp)
+	r.rBuf = r.c.weightBuf(off, r.dirs*hp*h*g*4, "R")
+	both := make([]float32, r.dirs*2*g*hp)
 	if bias != nil {
 		t, err := bias.Tensor()
 		if err != nil {
@@ -167,8 +159,7 @@ func (r *rnn) weights(d int, rw, bias *ir.Data) error {
 		if err != nil {
 			return err
 		}
-		src = src[int64(d)*2*g*h:]
-		for q := range 2 * g {
+		for q := range r.dirs * 2 * g {
 			copy(both[q*hp:q*hp+h], src[q*h:(q+1)*h])
 		}
 	}
@@ -179,15 +170,14 @@ func (r *rnn) weights(d int, rw, bias *ir.Data) error {
 	return nil
 }
 
-// project emits X*W^T for all steps, each gate padded to hp columns.
-func (r *rnn) project(d int, w *ir.Data) error {
-	g, h, hp, in := int64(r.cell.gates), r.h, r.hp, r.in
-	off, err := r.c.weights.Packed(w, fmt.Sprintf("rnn w %d %d", g, d), func(t *tensor.Tensor) ([]byte, error) {
+// project emits X*W^T for all steps, each gate of each direction padded to hp columns.
+func (r *rnn) project(w *ir.Data) error {
+	g, h, hp, in := r.dirs*int64(r.cell.gates), r.h, r.hp, r.in
+	off, err := r.c.weights.Packed(w, fmt.Sprintf("rnn w %d", g), func(t *tensor.Tensor) ([]byte, error) {
 		src, err := floats(t)
 		if err != nil {
 			return nil, err
 		}
-		src = src[int64(d)*g*h*in:]
 		dst := make([]float32, g*hp*in)
 		for q := range g {
 			for j := range h {
@@ -209,14 +199,14 @@ func (r *rnn) project(d int, w *ir.Data) error {
 	return p.lower(r.c)
 }
 
-// initial writes the initial state of direction d, zeros if there is none, to the first [B, hp] of dst.
-func (r *rnn) initial(init, dst *ir.Value, d int) error {
+// initial writes the initial states, zeros if there are none, to the first [dirs*B, hp] of dst.
+func (r *rnn) initial(init, dst *ir.Value) error {
 	var ins []*ir.Value
 	if init != nil {
 		ins = append(ins, init)
 	}
 	return r.c.Kernel(Step{
-		Op: r.op, Name: "rnn_init", Ins: ins, Outs: []*ir.Value{dst}, Par: r.b, NsPerIter: float64(r.hp),
+		Op: r.op, Name: "rnn_init", Ins: ins, Outs: []*ir.Value{dst}, Par: r.b.MulInt(r.dirs), NsPerIter: float64(r.hp) / 8,
 		Build: func(k *K) {
 			k.Parallel(func(b *loop.Value) {
 				to := k.MulInt(b, r.hp)
@@ -228,7 +218,7 @@ func (r *rnn) initial(init, dst *ir.Value, d int) error {
 				if init == nil {
 					return
 				}
-				from := k.MulInt(k.Add(k.MulDim(k.Int(int64(d)), r.b), b), r.h)
+				from := k.MulInt(b, r.h)
 				k.vectorLoop(k.Int(0), k.Int(r.h), k.Level.Lanes(4), func(j *loop.Value, lanes int) {
 					k.Store(k.Buf(dst), k.Add(to, j), k.Load(k.Buf(init), k.Add(from, j), lanes))
 				})
@@ -237,96 +227,8 @@ func (r *rnn) initial(init, dst *ir.Value, d int) error {
 	})
 }
 
-// final copies the last state at offset from of src to direction d of out [D, B, H].
-func (r *rnn) final(out, src *ir.Value, from ir.Dim, d int) error {
-	m := &move{dims: []ir.Dim{r.b, ir.Const(r.h)}, from: []ir.Dim{ir.Const(r.hp), ir.Const(1)}, to: []ir.Dim{ir.Const(r.h), ir.Const(1)},
-		fromBase: from, toBase: r.b.MulInt(int64(d) * r.h)}
+// final copies the last states at offset from of src to out [dirs, B, H].
+func (r *rnn) final(out, src *ir.Value, from ir.Dim) error {
+	m := &move{dims: []ir.Dim{r.b.MulInt(r.dirs), ir.Const(r.h)}, from: []ir.Dim{ir.Const(r.hp), ir.Const(1)}, to: []ir.Dim{ir.Const(r.h), ir.Const(1)}, fromBase: from}
 	return m.emit(r.c, r.op, "rnn_final", src, out)
-}
-
-// recur emits the recurrence.
-func (r *rnn) recur(d int, reverse bool) error {
-	ins := []*ir.Value{r.xproj}
-	outs := []*ir.Value{r.states}
-	if r.cell0 != nil {
-		outs = append(outs, r.cell0)
-	}
-	y := r.op.Result(0)
-	if y != nil {
-		outs = append(outs, y)
-	}
-	flops := r.t.Mul(r.b).MulInt(2 * int64(r.cell.gates) * r.h * r.h)
-	return r.c.Kernel(Step{
-		Op: r.op, Name: "rnn", Ins: ins, Outs: outs, Par: r.b, NsPerIter: float64(r.h*r.h) / 4, Flops: flops, Bytes: ir.Const(r.hp * r.h * int64(r.cell.gates) * 4),
-		Build: func(k *K) {
-			k.Parallel(func(b *loop.Value) {
-				k.Range(k.Int(0), k.Dim(r.t), 1, func(t *loop.Value) {
-					at := t
-					if reverse {
-						at = k.Sub(k.Dim(r.t.AddInt(-1)), t)
-					}
-					k.Range(k.Int(0), k.Int(r.hp/block), 1, func(jb *loop.Value) { r.block(k, d, b, t, at, jb, y) })
-				})
-			})
-		},
-	})
-}
-
-// block computes 16 hidden units of one step.
-func (r *rnn) block(k *K, d int, b, t, at, jb *loop.Value, y *ir.Value) {
-	g, nv, lanes := r.cell.gates, vectors(k.Level), k.Level.Lanes(4)
-	hRow := k.MulInt(k.Add(k.MulDim(t, r.b), b), r.hp)
-	base := k.MulInt(jb, r.h*int64(g)*block)
-	bias := k.WeightBuf(r.biasBuf, tensor.F32)
-	col := k.MulInt(jb, block)
-	a := accs{nil}
-	for q := range g {
-		for v := range nv {
-			a[0] = append(a[0], k.Load(bias, k.AddInt(col, int64((g+q))*r.hp+int64(v*lanes)), lanes))
-		}
-	}
-	a = k.reduceK(k.Int(0), k.Int(r.h), 4, a,
-		func(_ int, i *loop.Value, u int64) *loop.Value {
-			return k.Load(k.Buf(r.states), k.AddInt(k.Add(hRow, i), u), 1)
-		},
-		func(j int, i *loop.Value, u int64) *loop.Value {
-			return k.Load(k.WeightBuf(r.rBuf, tensor.F32), k.AddInt(k.Add(base, k.MulInt(i, int64(g)*block)), u*int64(g)*block+int64(j*lanes)), lanes)
-		})
-	xRow := k.MulInt(k.Add(k.MulDim(at, r.b), b), int64(g)*r.hp)
-	next := k.Add(hRow, k.MulDim(k.Int(r.hp), r.b))
-	for v := range nv {
-		x, h := make([]*loop.Value, g), make([]*loop.Value, g)
-		off := k.AddInt(col, int64(v*lanes))
-		for q := range g {
-			x[q] = k.Add(k.Load(k.Buf(r.xproj), k.AddInt(k.Add(xRow, off), int64(q)*r.hp), lanes), k.Load(bias, k.AddInt(off, int64(q)*r.hp), lanes))
-			h[q] = a[0][q*nv+v]
-		}
-		var cPrev *loop.Value
-		cAt := k.Add(k.MulInt(b, r.hp), off)
-		if r.cell0 != nil {
-			cPrev = k.Load(k.Buf(r.cell0), cAt, lanes)
-		}
-		hn, cn := r.cell.step(k, x, h, k.Load(k.Buf(r.states), k.Add(hRow, off), lanes), cPrev)
-		k.Store(k.Buf(r.states), k.Add(next, off), hn)
-		if cn != nil {
-			k.Store(k.Buf(r.cell0), cAt, cn)
-		}
-		if y != nil {
-			r.output(k, d, b, at, off, hn, y)
-		}
-	}
-}
-
-// output writes a vector of h to Y [T, D, B, H], whose rows are not padded.
-func (r *rnn) output(k *K, d int, b, at, off, h *loop.Value, y *ir.Value) {
-	lanes := h.Type.Lanes
-	row := k.Add(k.MulDim(k.AddInt(k.MulInt(at, int64(r.dirs)), int64(d)), r.b), b)
-	to := k.Add(k.MulInt(row, r.h), off)
-	if r.h%int64(lanes) == 0 && r.h == r.hp {
-		k.Store(k.Buf(y), to, h)
-		return
-	}
-	t := loop.Vec(tensor.I64, lanes)
-	mask := k.Cmp(loop.LT, k.Add(k.Iota(t), k.Broadcast(off, lanes)), k.IntOf(t, r.h))
-	k.StoreMask(k.Buf(y), to, h, mask)
 }
