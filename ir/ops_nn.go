@@ -7,7 +7,7 @@ const (
 	avgAttrs    = poolAttrs + " count_include_pad:int"
 	resizeAttrs = "antialias:int axes:ints coordinate_transformation_mode:string cubic_coeff_a:float exclude_outside:int " +
 		"extrapolation_value:float keep_aspect_ratio_policy:string mode:string nearest_mode:string"
-	attentionAttrs = "is_causal:int kv_num_heads:int left_window_size:int q_num_heads:int qk_matmul_output_mode:int " +
+	attentionAttrs = "is_causal:int kv_num_heads:int left_window_size:int masked_score:float q_num_heads:int qk_matmul_output_mode:int " +
 		"right_window_size:int scale:float softcap:float softmax_precision:int"
 )
 
@@ -47,7 +47,7 @@ var opsNN = []*OpInfo{
 	row("Dropout(data, ratio?, training_mode?) -> output, mask?", "seed:int", Impure, inferDropout, "drops elements at random in training mode; else its operand"),
 
 	row("Attention(Q, K, V, attn_mask?, past_key?, past_value?, nonpad_kv_seqlen?, head_sink?) -> Y, present_key?, present_value?, qk_matmul_output?",
-		attentionAttrs, 0, inferAttention, "softmax(scale*Q*K^T + mask) * V per head; head_sink is a further score of each head, of a value of zeros"),
+		attentionAttrs, 0, inferAttention, "softmax(scale*Q*K^T + mask) * V per head; head_sink is a further score of each head, of a value of zeros; masked_score is the score that a mask of bool gives where it is false, and with it a row of no scores but -Inf is NaN, as of Softmax"),
 	row("RotaryEmbedding(X, cos_cache, sin_cache, position_ids?) -> Y", "interleaved:int num_heads:int rotary_embedding_dim:int", 0, inferRotary, "rotates pairs of features by angles of their position"),
 
 	row("Resize(X, roi?, scales?, sizes?) -> Y", resizeAttrs, 0, inferResize, "resamples to scales or sizes"),

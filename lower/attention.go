@@ -37,8 +37,8 @@ func (k *K) headAt(x headView, b, h, l *loop.Value) *loop.Value {
 }
 
 const (
-	attnRows = 4  // queries that share the loads of a key
-	attnKeys = 64 // keys whose scores wait in local memory
+	attnRows = 4   // queries that share the loads of a key
+	attnKeys = 256 // keys whose scores wait in local memory: their maxima and sums take as long as many products
 )
 
 // attention is an Attention op on its way to a kernel. Each parallel iteration takes a few queries of one head
@@ -60,6 +60,8 @@ type attention struct {
 	causal                   bool
 	left, right              int64
 	scale, cap               float64
+	masked                   float64 // the score where the mask is false
+	plain                    bool    // rows that see nothing are as Softmax has them
 	qk, wait                 *ir.Value // the output of scores, and the scores that wait for the last sum
 	mode                     int64
 }
@@ -91,6 +93,8 @@ func newAttention(c *Ctx, op *ir.Op) (*attention, error) {
 	}
 	a := &attention{c: c, op: op, mask: op.Operand(3), nonpad: op.Operand(6), sink: op.Operand(7), causal: at.Int("is_causal", 0) != 0, left: at.Int("left_window_size", -1),
 		right: at.Int("right_window_size", -1), cap: at.Float("softcap", 0), mode: at.Int("qk_matmul_output_mode", 0), qk: op.Result(3)}
+	a.masked = at.Float("masked_score", math.Inf(-1))
+	_, a.plain = at["masked_score"]
 	// Half floats are computed in f32 whatever softmax_precision is: that is never less exact.
 	a.ct = computeType(q.Type.DType)
 	if a.ct == tensor.F64 || at.Int("softmax_precision", 0) == int64(tensor.F64) {
@@ -254,7 +258,7 @@ func (a *attention) pack() error {
 	if a.rows() == 1 {
 		return nil
 	}
-	a.panelsPerHead = a.lk.CeilDiv(attnKeys).MulInt(attnKeys / target.Block)
+	a.panelsPerHead = a.lk.CeilDiv(target.Block)
 	heads := a.b.Mul(a.hk)
 	a.panels = a.c.Scratch(ir.TensorType(a.ct, heads, a.panelsPerHead, a.d, ir.Const(target.Block)))
 	par := heads.Mul(a.panelsPerHead).Mul(a.lq.Div(ir.Const(attnRows)).Min(ir.Const(1)))

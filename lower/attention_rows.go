@@ -255,17 +255,20 @@ func (r *queries) biased(p int, key, n *loop.Value) *loop.Value {
 	})
 }
 
-// masked adds the mask to scores of keys from key on. Where the mask or seen forbids a key the score is -Inf, whatever
-// it was, NaN included.
+// masked adds the mask to scores of keys from key on. Where the mask or seen forbids a key the score is -Inf, or what
+// the op has for it, whatever it was, NaN included.
 func (r *queries) masked(v, maskRow, key, seen *loop.Value) *loop.Value {
 	a, lanes := r.a, v.Type.Lanes
 	none := r.num(lanes, math.Inf(-1))
 	if maskRow != nil {
 		idx, d := r.Add(maskRow, key), a.mask.Type.DType
 		m := r.fromMemory(r.loadIf(r.Buf(a.mask), idx, seen, lanes), d)
-		if d == tensor.Bool {
-			v = r.Select(m, v, none)
-		} else {
+		switch {
+		case d == tensor.Bool:
+			v = r.Select(m, v, r.num(lanes, a.masked))
+		case a.plain:
+			v = r.Add(v, r.CastTo(m, a.ct))
+		default:
 			m = r.CastTo(m, a.ct)
 			v = r.Select(r.Cmp(loop.EQ, m, none), none, r.Add(v, m))
 		}
@@ -345,12 +348,17 @@ func (k *K) nonEmpty(lo, hi *loop.Value, build func()) {
 	}
 }
 
-// finish divides query p's sums by the sum of its weights, zeros where there was no key, and writes the
+// finish divides query p's sums by the sum of its weights, zeros where there was no key (NaN as of Softmax where that
+// is wanted), and writes the
 // probabilities if they are an output.
 func (r *queries) finish(p int, top, sum *loop.Value) {
 	a := r.a
 	zero := r.num(1, 0)
-	inv := r.Select(r.Cmp(loop.EQ, sum, zero), zero, r.Div(r.num(1, 1), sum))
+	none := zero
+	if a.plain {
+		none = r.Select(r.Cmp(loop.EQ, r.Dim(a.lk), r.Int(0)), zero, r.num(1, math.NaN()))
+	}
+	inv := r.Select(r.Cmp(loop.EQ, sum, zero), none, r.Div(r.num(1, 1), sum))
 	q := r.AddInt(r.q, int64(p))
 	to := r.headAt(a.y, r.b, r.h, q)
 	r.vectorLoop(r.Int(0), r.Dim(a.dv), r.lanes(), func(e *loop.Value, lanes int) {

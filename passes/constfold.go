@@ -61,17 +61,12 @@ func shapeConst(rw *rewriter, op *ir.Op) []*ir.Value {
 
 // ifConst moves the ops of the branch that is taken into the region around the If.
 func ifConst(rw *rewriter, op *ir.Op) []*ir.Value {
-	d := ir.ConstOf(op.Operand(0))
-	if d == nil || d.DType != tensor.Bool || d.Len() != 1 {
-		return nil
-	}
-	t, err := d.Tensor()
-	if err != nil {
-		rw.err = err
+	taken, ok := rw.boolOf(op.Operand(0))
+	if !ok {
 		return nil
 	}
 	branch := op.Regions[1]
-	if t.Data[0] != 0 {
+	if taken {
 		branch = op.Regions[0]
 	}
 	rw.out = append(rw.out, branch.Ops...)

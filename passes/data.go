@@ -93,6 +93,20 @@ func scalarFloat(v *ir.Value) (float64, bool) {
 	return x[0], true
 }
 
+// boolOf gives the only element of a constant of bool.
+func (rw *rewriter) boolOf(v *ir.Value) (x, ok bool) {
+	d := ir.ConstOf(v)
+	if d == nil || d.DType != tensor.Bool || d.Len() != 1 {
+		return false, false
+	}
+	t, err := d.Tensor()
+	if err != nil {
+		rw.err = err
+		return false, false
+	}
+	return t.Data[0] != 0, true
+}
+
 // isScalar reports whether v is a float constant with one element near x (to f32 precision).
 func isScalar(v *ir.Value, x float64) bool {
 	y, ok := scalarFloat(v)

@@ -87,6 +87,8 @@ type attention struct {
 	left, right int64 // window, -1 for none
 	scale, cap  float64
 	mode        int64
+	masked      float64 // the score where the mask is false
+	plain       bool    // rows that see nothing are as Softmax has them
 }
 
 func attentionOf(c *Call) *attention {
@@ -95,6 +97,8 @@ func attentionOf(c *Call) *attention {
 	a := &attention{q: headsOf(q, hq, "Q"), k: headsOf(k, hk, "K"), v: headsOf(v, hk, "V"), mask: c.opt(3),
 		causal: c.Attrs.Int("is_causal", 0) != 0, left: c.Attrs.Int("left_window_size", -1), right: c.Attrs.Int("right_window_size", -1),
 		cap: c.Attrs.Float("softcap", 0), mode: c.Attrs.Int("qk_matmul_output_mode", 0)}
+	_, a.plain = c.Attrs["masked_score"]
+	a.masked = c.Attrs.Float("masked_score", math.Inf(-1))
 	pk, pv := c.opt(4), c.opt(5)
 	check((pk == nil) == (pv == nil), "past_key and past_value go together")
 	if pk != nil {
@@ -183,7 +187,7 @@ func (a *attention) visible(b, i int64) (lo, hi int64) {
 }
 
 // scores gives the probabilities of the keys for a query, and what the output of scores holds in this mode.
-// A query that may see no key has zero probabilities.
+// A query that may see no key has zero probabilities, plain ones NaN.
 func (a *attention) scores(b, h, i int64) (prob, out []float64) {
 	lo, hi := a.visible(b, i)
 	q := a.q.row(b, h, i)
@@ -206,8 +210,13 @@ func (a *attention) scores(b, h, i int64) (prob, out []float64) {
 			out[j] = s
 		}
 		bias := a.bias(b, h, i, j)
-		if s += bias; j < lo || j >= hi || math.IsInf(bias, -1) {
-			s = math.Inf(-1) // whatever the score is, NaN included
+		switch s += bias; {
+		case j < lo || j >= hi:
+			s = math.Inf(-1)
+		case math.IsInf(bias, -1) && a.mask.DType == tensor.Bool:
+			s = a.masked // whatever the score is, NaN included
+		case math.IsInf(bias, -1) && !a.plain:
+			s = math.Inf(-1)
 		}
 		if a.mode == 2 {
 			out[j] = s
@@ -222,13 +231,13 @@ func (a *attention) scores(b, h, i int64) (prob, out []float64) {
 	}
 	for j, s := range prob {
 		prob[j] = 0
-		if seen {
+		if seen || a.plain {
 			prob[j] = math.Exp(s - top)
 		}
 		sum += prob[j]
 	}
 	for j := range prob {
-		if seen {
+		if seen || a.plain {
 			prob[j] /= sum
 		}
 	}
