@@ -39,6 +39,7 @@ func (k *K) headAt(x headView, b, h, l *loop.Value) *loop.Value {
 const (
 	attnRows = 4   // queries that share the loads of a key
 	attnKeys = 256 // keys whose scores wait in local memory: their maxima and sums take as long as many products
+	attnPad  = 64  // keys that a tile of scores may take at most
 )
 
 // attention is an Attention op on its way to a kernel. Each parallel iteration takes a few queries of one head
@@ -60,8 +61,8 @@ type attention struct {
 	causal                   bool
 	left, right              int64
 	scale, cap               float64
-	masked                   float64 // the score where the mask is false
-	plain                    bool    // rows that see nothing are as Softmax has them
+	masked                   float64   // the score where the mask is false
+	plain                    bool      // rows that see nothing are as Softmax has them
 	qk, wait                 *ir.Value // the output of scores, and the scores that wait for the last sum
 	mode                     int64
 }
@@ -253,12 +254,17 @@ func (a *attention) rows() int64 {
 	return attnRows
 }
 
+// oneBlock reports whether all keys are one block, so that no sums are ever scaled down.
+func (a *attention) oneBlock() bool {
+	return a.lk.IsConst() && a.lk.Value() <= attnKeys && a.sink == nil
+}
+
 // pack emits the step that turns K into panels, unless there are too few queries to pay for it.
 func (a *attention) pack() error {
 	if a.rows() == 1 {
 		return nil
 	}
-	a.panelsPerHead = a.lk.CeilDiv(target.Block)
+	a.panelsPerHead = a.lk.CeilDiv(attnPad).MulInt(attnPad / target.Block)
 	heads := a.b.Mul(a.hk)
 	a.panels = a.c.Scratch(ir.TensorType(a.ct, heads, a.panelsPerHead, a.d, ir.Const(target.Block)))
 	par := heads.Mul(a.panelsPerHead).Mul(a.lq.Div(ir.Const(attnRows)).Min(ir.Const(1)))

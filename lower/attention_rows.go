@@ -38,7 +38,9 @@ func (r *queries) emit() {
 	for p := range n {
 		at := r.headAt(a.acc, r.b, r.h, r.AddInt(r.q, int64(p)))
 		r.acc = append(r.acc, at)
-		r.vectorLoop(r.Int(0), r.Dim(a.dv), r.lanes(), func(e *loop.Value, lanes int) { r.Store(r.Buf(a.acc.v), r.Add(at, e), r.num(lanes, 0)) })
+		if !a.oneBlock() {
+			r.vectorLoop(r.Int(0), r.Dim(a.dv), r.lanes(), func(e *loop.Value, lanes int) { r.Store(r.Buf(a.acc.v), r.Add(at, e), r.num(lanes, 0)) })
+		}
 	}
 	lo, hi := r.lo[0], r.hi[n-1]
 	if a.qk != nil {
@@ -50,10 +52,14 @@ func (r *queries) emit() {
 	if a.sink != nil { // it is there before all keys
 		top, sum = r.loadAs(a.sink, r.h, 1, a.ct), r.num(1, 1)
 	}
-	init := append(repeat(n, top), repeat(n, sum)...)
-	end := r.For(lo, hi, attnKeys, init, func(key *loop.Value, c []*loop.Value) []*loop.Value {
-		return r.block(key, r.MinIdx(r.Sub(hi, key), r.Int(attnKeys)), c[:n], c[n:])
-	})
+	end := append(repeat(n, top), repeat(n, sum)...)
+	if a.oneBlock() {
+		end = r.block(lo, r.MaxIdx(r.Sub(hi, lo), r.Int(0)), end[:n], end[n:])
+	} else {
+		end = r.For(lo, hi, attnKeys, end, func(key *loop.Value, c []*loop.Value) []*loop.Value {
+			return r.block(key, r.MinIdx(r.Sub(hi, key), r.Int(attnKeys)), c[:n], c[n:])
+		})
+	}
 	for p := range n {
 		r.finish(p, end[p], end[n+p])
 	}
@@ -99,7 +105,7 @@ func (r *queries) selects() bool {
 
 // block takes the queries through n keys from key on: top and sum are their running maxima and sums.
 func (r *queries) block(key, n *loop.Value, top, sum []*loop.Value) []*loop.Value {
-	if r.rows > 1 {
+	if r.rows > 1 || r.a.panels != nil && r.a.oneBlock() && r.a.lq.IsConst() && r.a.left < 0 { // keys from 0 on are whole panels
 		r.scoreTile(key, n)
 	} else {
 		r.scoreRow(key, n)
@@ -107,7 +113,10 @@ func (r *queries) block(key, n *loop.Value, top, sum []*loop.Value) []*loop.Valu
 	scale := make([]*loop.Value, r.rows)
 	var tops, sums []*loop.Value
 	for p := range r.rows {
-		m := r.Max(top[p], r.biased(p, key, n))
+		m := r.biased(p, key, n)
+		if !r.a.oneBlock() {
+			m = r.Max(top[p], m)
+		}
 		safe := r.finite(m)
 		row := r.Int(int64(p) * attnKeys)
 		s := r.over(n, loop.OpAdd, 0, func(e *loop.Value, lanes int) *loop.Value {
@@ -115,8 +124,11 @@ func (r *queries) block(key, n *loop.Value, top, sum []*loop.Value) []*loop.Valu
 			r.Store(r.s, r.Add(row, e), v)
 			return v
 		})
-		scale[p] = r.Exp(r.Sub(top[p], safe))
-		tops, sums = append(tops, m), append(sums, r.FMA(sum[p], scale[p], s))
+		if !r.a.oneBlock() {
+			scale[p] = r.Exp(r.Sub(top[p], safe))
+			s = r.FMA(sum[p], scale[p], s)
+		}
+		tops, sums = append(tops, m), append(sums, s)
 	}
 	r.values(key, n, scale)
 	return append(tops, sums...)
@@ -177,7 +189,7 @@ func (r *queries) scoreTile(key, n *loop.Value) {
 		}
 	}
 	wide := int64(nv * lanes)
-	mid := r.MulInt(r.Div(n, r.Int(wide)), wide)
+	mid := r.MulInt(r.Div(r.AddInt(n, wide-int64(lanes)-1), r.Int(wide)), wide) // by one vector only if that is the last
 	r.Range(r.Int(0), mid, wide, func(g *loop.Value) { tile(g, nv) })
 	r.Range(mid, n, int64(lanes), func(g *loop.Value) { tile(g, 1) })
 }
@@ -314,6 +326,10 @@ func (r *queries) values(key, n *loop.Value, scale []*loop.Value) {
 		acc := make(accs, r.rows)
 		for p := range acc {
 			for j := range nv {
+				if a.oneBlock() {
+					acc[p] = append(acc[p], r.num(lanes, 0))
+					continue
+				}
 				old := r.Load(r.Buf(a.acc.v), r.AddInt(r.Add(r.acc[p], e), int64(j*lanes)), lanes)
 				acc[p] = append(acc[p], r.Mul(old, r.Broadcast(scale[p], lanes)))
 			}
@@ -333,6 +349,9 @@ func (r *queries) values(key, n *loop.Value, scale []*loop.Value) {
 		}
 	}
 	lanes, nv := r.lanes(), r.vectors()
+	if a.dv.IsConst() {
+		nv = max(1, min(nv, int(a.dv.Value())/lanes))
+	}
 	wide := int64(nv * lanes)
 	mid := r.MulInt(r.Div(r.Dim(a.dv), r.Int(wide)), wide)
 	r.nonEmpty(r.Int(0), mid, func() { r.Range(r.Int(0), mid, wide, func(e *loop.Value) { tile(e, nv, lanes) }) })

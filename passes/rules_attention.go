@@ -10,9 +10,13 @@ import (
 // attentionRules recognise attention as frameworks without an op for it export it, with the transposes that split
 // and merge heads around it. The kernel of Attention takes another order of roundings, hence inexact.
 var attentionRules = []*rule{
-	{"attention", []string{"MatMul"}, "Softmax(c*q*k^T [+ masks | where mask, else fill]) * v -> Attention(q, k, v, mask), on [B,L,H*D] where heads were split", true, spelledAttention},
+	{"attention", []string{"MatMul"}, "Softmax(c*q*k^T [+ masks | where mask, else fill]) * v -> Attention(q, k, v, mask), on [B,L,H*D] where heads were split; unless keys are few", true, spelledAttention},
 	{"dropout-off", []string{"Dropout"}, "Dropout(x, ratio, training_mode=false) -> x", false, dropoutOff},
 }
+
+// fewKeys is the number of keys below which products of all heads at once are as fast: what the kernel does once
+// for a row of scores then takes as long as the products.
+const fewKeys = 64
 
 func dropoutOff(rw *rewriter, op *ir.Op) []*ir.Value {
 	if op.Result(1) != nil {
@@ -240,7 +244,7 @@ func (rw *rewriter) makeAttention(s *scored, p [3]permuted, out *ir.Value) []*ir
 			return nil
 		}
 	}
-	if !q[3].IsConst() || p[2].scale != 1 {
+	if !q[3].IsConst() || p[2].scale != 1 || k[2].IsConst() && k[2].Value() < fewKeys {
 		return nil
 	}
 	args := make([]*ir.Value, 3, 4)
