@@ -30,7 +30,8 @@ func (b *Builder) erfc32(a *Value) *Value {
 	for _, c := range []float64{-1.06777877e-1, -6.34846687e-1, -1.28717512e-1} {
 		r = b.FMA(r, t, num(c))
 	}
-	return b.Exp(b.FMA(r, t, b.Neg(t)))
+	y, n := b.expParts32(b.FMA(r, t, b.Neg(t))) // from e^-18 to 1
+	return b.Mul(y, b.pow2(n, y.Type))
 }
 
 // erf64 is erf(x)/x - 1 by z = x^2 <= 1.

@@ -18,12 +18,16 @@ func (b *Builder) Exp(x *Value) *Value {
 	if x.Type.Elem == tensor.F64 {
 		return b.expSum(b.clampOrdered(x, -746, 710), b.Float(x.Type, 0))
 	}
-	x = b.clampOrdered(x, -104, 89)
+	return b.scale(b.expParts32(b.clampOrdered(x, -104, 89)))
+}
+
+// expParts32 gives y and n of e^x = y*2^n, y near 1.
+func (b *Builder) expParts32(x *Value) (y, n *Value) {
 	f, n := b.nearest(b.Mul(x, b.Float(x.Type, math.Log2E)))
 	fm := format(x)
 	r := b.FMA(f, b.Float(x.Type, -fm.ln2lo), b.FMA(f, b.Float(x.Type, -fm.ln2hi), x))
 	p := b.poly(r, expPoly[tensor.F32]...)
-	return b.scale(b.Add(b.FMA(p, b.Mul(r, r), r), b.Float(x.Type, 1)), n)
+	return b.Add(b.FMA(p, b.Mul(r, r), r), b.Float(x.Type, 1)), n
 }
 
 // expSum is e^(x+t) in f64 within 0.6 ULP, for |x| <= 800 and |t| below an ULP of x.
