@@ -2,6 +2,7 @@ package lower
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
@@ -236,15 +237,16 @@ func (v *conv) build(k *K) {
 		cg := k.Div(g, k.Int(gpg))
 		first := k.Add(k.MulInt(cg, per), k.MulInt(k.Rem(g, k.Int(gpg)), int64(t.blocks)))
 		r := &convRow{conv: v, K: k, n: n, oh: oh, cg: cg, ob: first}
-		rem := int(per % int64(t.blocks))
+		end := int(per - (gpg-1)*int64(t.blocks)) // blocks of the last tile
+		full, rest := blockVectors(k.Level, t.blocks, block), blockVectors(k.Level, end, v.lastChannels())
 		switch {
-		case rem == 0:
-			r.row(t)
-		case per < int64(t.blocks):
-			r.row(tile{t.rows, rem})
+		case slices.Equal(full, rest):
+			r.row(t.rows, full)
+		case gpg == 1:
+			r.row(t.rows, rest)
 		default:
 			last := k.Cmp(loop.EQ, k.Rem(g, k.Int(gpg)), k.Int(gpg-1))
-			k.choose(last, func() { r.row(tile{t.rows, rem}) }, func() { r.row(t) })
+			k.choose(last, func() { r.row(t.rows, rest) }, func() { r.row(t.rows, full) })
 		}
 	})
 }
@@ -254,12 +256,46 @@ type convRow struct {
 	*conv
 	*K
 	n, oh, cg, ob *loop.Value
+	vs            []blockVector // of the tile
 }
 
-func (r *convRow) row(t tile) {
+// blockVector is a vector of channels of a tile: lanes from lane on of a block.
+type blockVector struct{ block, lane, lanes int }
+
+// blockVectors are the vectors that hold the channels of n blocks, the last of which has so many channels. Vectors of
+// nothing but padding are left out, and one of 16 lanes that is half padding is half as long: processors that
+// split such vectors in two take half the time for it.
+func blockVectors(l *target.Level, n int, channels int64) []blockVector {
+	var vs []blockVector
+	for b := range n {
+		end := block
+		if b == n-1 {
+			end = int(channels)
+		}
+		for at := 0; at < end; at += l.Lanes(4) {
+			lanes := l.Lanes(4)
+			if lanes == block && end <= block/2 {
+				lanes = block / 2
+			}
+			vs = append(vs, blockVector{b, at, lanes})
+		}
+	}
+	return vs
+}
+
+// lastChannels is the number of channels of the last block that are no padding.
+func (v *conv) lastChannels() int64 {
+	if v.out.Type.DType != tensor.F32 {
+		return block // what pads has values of the body then
+	}
+	return (v.oc-1)%block + 1
+}
+
+func (r *convRow) row(rows int, vs []blockVector) {
+	r.vs = vs
 	lo, hi := r.khRange(r.K, r.oh)
-	r.tiles(r.K, t.rows, func(n int, ow0 *loop.Value, valid func(p int, kw int64) bool) {
-		a := r.initAccs(tile{n, t.blocks})
+	r.tiles(r.K, rows, func(n int, ow0 *loop.Value, valid func(p int, kw int64) bool) {
+		a := r.initAccs(n)
 		if r.plain {
 			a = r.reducePlain(a, ow0, lo, hi, valid)
 		} else {
@@ -269,33 +305,37 @@ func (r *convRow) row(t tile) {
 			for j := range a[p] {
 				r.store(r.AddInt(ow0, int64(p)), j, a[p][j])
 			}
+			r.pad(r.AddInt(ow0, int64(p)))
 		}
 	})
 }
 
-// initAccs starts the accumulators with the bias.
-func (r *convRow) initAccs(t tile) accs {
-	a := r.zeroAccs(t)
-	if r.bias < 0 {
-		return a
+// pad writes zeros to what the tile's vectors leave of the last block.
+func (r *convRow) pad(ow *loop.Value) {
+	last := r.vs[len(r.vs)-1]
+	pixel := r.Flatten([]*loop.Value{r.n, r.AddInt(r.ob, int64(last.block)), r.oh, ow}, []ir.Dim{r.conv.n, r.conv.out.Type.Shape[1], r.conv.oh, r.conv.ow})
+	for at := last.lane + last.lanes; at < block; at += last.lanes {
+		r.Store(r.Buf(r.conv.out), r.AddInt(r.MulInt(pixel, block), int64(at)), r.Float(loop.Vec(tensor.F32, last.lanes), 0))
 	}
-	b := r.WeightBuf(r.bias, tensor.F32)
-	lanes := r.Level.Lanes(4)
-	for j := range a[0] {
-		x := r.Load(b, r.AddInt(r.MulInt(r.ob, block), int64(j*lanes)), lanes)
-		for p := range a {
-			a[p][j] = x
+}
+
+// initAccs starts the accumulators of rows pixels with the bias.
+func (r *convRow) initAccs(rows int) accs {
+	first := make([]*loop.Value, len(r.vs))
+	for j, v := range r.vs {
+		if r.bias < 0 {
+			first[j] = r.Float(loop.Vec(tensor.F32, v.lanes), 0)
+			continue
 		}
+		first[j] = r.Load(r.WeightBuf(r.bias, tensor.F32), r.AddInt(r.MulInt(r.ob, block), int64(v.block*block+v.lane)), v.lanes)
 	}
-	return a
+	return slices.Repeat(accs{first}, rows)
 }
 
 // weightAt reads vector j of the weights at offset at within each block's weights.
 func (r *convRow) weightAt(j int, at *loop.Value, d int64) *loop.Value {
-	lanes, nv := r.Level.Lanes(4), vectors(r.Level)
-	base := r.MulInt(r.ob, r.perBlock())
-	off := int64(j/nv)*r.perBlock() + int64(j%nv*lanes) + d
-	return r.Load(r.WeightBuf(r.weights, tensor.F32), r.AddInt(r.Add(base, at), off), lanes)
+	v, base := r.vs[j], r.MulInt(r.ob, r.perBlock())
+	return r.Load(r.WeightBuf(r.weights, tensor.F32), r.AddInt(r.Add(base, at), int64(v.block)*r.perBlock()+int64(v.lane)+d), v.lanes)
 }
 
 // xAt reads pixel p's scalar; base is the index of the tile's first pixel at kernel column 0.
@@ -392,9 +432,8 @@ func (r *convRow) reducePlain(a accs, ow0, lo, hi *loop.Value, valid func(p int,
 
 // store applies the epilogue to vector j of the tile at output column ow and writes it.
 func (r *convRow) store(ow *loop.Value, j int, acc *loop.Value) {
-	lanes, nv := r.Level.Lanes(4), vectors(r.Level)
-	ob := r.AddInt(r.ob, int64(j/nv))
-	r.K.storeBlocked(r.conv.out, r.body, r.n, ob, r.oh, ow, r.conv.oh, r.conv.ow, r.Int(int64(j%nv*lanes)), acc, lanes)
+	v := r.vs[j]
+	r.K.storeBlocked(r.conv.out, r.body, r.n, r.AddInt(r.ob, int64(v.block)), r.oh, ow, r.conv.oh, r.conv.ow, r.Int(int64(v.lane)), acc, v.lanes)
 }
 
 // storeBlocked applies an epilogue at (n, ob, oh, ow, lane) of a blocked tensor and writes the result.
@@ -430,7 +469,7 @@ func (v *conv) lowerDepthwise(c *Ctx) error {
 		Build: func(k *K) {
 			k.Parallel(func(i *loop.Value) {
 				co := k.Unflatten(i, v.n, ir.Const(nb), v.oh)
-				r := &convRow{conv: v, K: k, n: co[0], oh: co[2], ob: co[1]}
+				r := &convRow{conv: v, K: k, n: co[0], oh: co[2], ob: co[1], vs: blockVectors(k.Level, 1, block)}
 				r.depthwiseRow()
 			})
 		},
@@ -443,7 +482,7 @@ func (r *convRow) depthwiseRow() {
 	lo, hi := r.khRange(r.K, r.oh)
 	x := r.Buf(r.x)
 	r.tiles(r.K, n, func(n int, ow0 *loop.Value, valid func(p int, kw int64) bool) {
-		a := r.initAccs(tile{n, 1})
+		a := r.initAccs(n)
 		a = r.loopOver(lo, hi, 1, a, func(kh *loop.Value, a accs) accs {
 			plane := r.Add(r.MulInt(r.n, blocks(r.c)), r.ob)
 			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))

@@ -91,10 +91,14 @@ func (k *K) reduceK(lo, hi *loop.Value, u int64, a accs, x func(p int, i *loop.V
 				next[p] = a[p]
 				continue
 			}
-			s = k.Broadcast(s, ws[0].Type.Lanes)
 			next[p] = make([]*loop.Value, len(ws))
-			for j := range ws {
-				next[p][j] = k.FMA(s, ws[j], a[p][j])
+			all := map[int]*loop.Value{} // by lanes
+			for j, w := range ws {
+				n := w.Type.Lanes
+				if all[n] == nil {
+					all[n] = k.Broadcast(s, n)
+				}
+				next[p][j] = k.FMA(all[n], w, a[p][j])
 			}
 		}
 		return next
