@@ -264,30 +264,55 @@ func (v *plainConv) lower(c *Ctx) error {
 			k.Parallel(func(i *loop.Value) {
 				co := k.Unflatten(i, v.n, ir.Const(v.oc/v.ocTile), v.oh)
 				oc := k.MulInt(co[1], v.ocTile)
-				k.vectorLoop(k.Int(0), k.Dim(v.ow), v.lanes(k), func(ow *loop.Value, lanes int) { v.pixels(k, co[0], oc, co[2], ow, lanes) })
+				lanes := v.lanes(k)
+				vecs := rowVectors / v.ocTile
+				wide := int64(lanes) * vecs
+				mid := k.MulInt(k.Div(k.Dim(v.ow), k.Int(wide)), wide)
+				k.Range(k.Int(0), mid, wide, func(ow *loop.Value) { v.pixels(k, co[0], oc, co[2], ow, lanes, vecs) })
+				k.vectorLoop(mid, k.Dim(v.ow), lanes, func(ow *loop.Value, lanes int) { v.pixels(k, co[0], oc, co[2], ow, lanes, 1) })
 			})
 		},
 	})
 }
 
-// lanes is the vector width along a row: strided rows are walked one by one.
+// rowVectors is how many vectors a tile of output channels accumulates at once, to hide the latency of the sums.
+const rowVectors = 8
+
+// lanes is the vector width along a row: one for strides that load cannot undo.
 func (v *plainConv) lanes(k *K) int {
-	if v.s[1] != 1 {
+	if v.s[1] > 2 {
 		return 1
 	}
 	return k.Level.Lanes(4)
 }
 
-// pixels computes lanes neighbouring pixels of ocTile channels.
-func (v *plainConv) pixels(k *K, n, oc, oh, ow *loop.Value, lanes int) {
+// load reads the inputs of lanes neighbouring output pixels, the first at index at. With a stride of two they are
+// every other element of two vectors, of which the second ends with the last one needed.
+func (v *plainConv) load(k *K, at *loop.Value, lanes int) *loop.Value {
+	x := k.Load(k.Buf(v.x), at, lanes)
+	if v.s[1] == 2 && lanes > 1 {
+		pick := make([]int, lanes)
+		for i := range pick {
+			pick[i] = 2 * i
+			if i >= lanes/2 {
+				pick[i]++
+			}
+		}
+		x = k.Shuffle(x, k.Load(k.Buf(v.x), k.AddInt(at, int64(lanes-1)), lanes), pick...)
+	}
+	return k.fromMemory(x, v.x.Type.DType)
+}
+
+// pixels computes vecs vectors of neighbouring pixels of ocTile channels.
+func (v *plainConv) pixels(k *K, n, oc, oh, ow *loop.Value, lanes int, vecs int64) {
 	cg := v.c / v.group
 	first := k.MulInt(k.Div(oc, k.Int(v.perGroup)), cg) // first input channel of the group
 	area := v.k[0] * v.k[1]
-	init := make([]*loop.Value, v.ocTile)
+	init := make([]*loop.Value, v.ocTile*vecs)
 	for j := range init {
 		init[j] = k.Float(loop.Vec(tensor.F32, lanes), 0)
 		if v.bias != nil {
-			init[j] = k.Broadcast(k.fromMemory(k.Load(k.Buf(v.bias), k.AddInt(oc, int64(j)), 1), v.bias.Type.DType), lanes)
+			init[j] = k.Broadcast(k.fromMemory(k.Load(k.Buf(v.bias), k.AddInt(oc, int64(j)/vecs), 1), v.bias.Type.DType), lanes)
 		}
 	}
 	col := k.MulInt(ow, v.s[1])
@@ -297,19 +322,24 @@ func (v *plainConv) pixels(k *K, n, oc, oh, ow *loop.Value, lanes int) {
 			ch := k.Add(k.MulInt(n, v.c), k.Add(first, ic))
 			base := k.Add(k.MulDim(k.Add(k.MulDim(ch, v.hp), row), v.wp), col)
 			return k.For(k.Int(0), k.Int(v.k[1]), 1, a, func(kw *loop.Value, a []*loop.Value) []*loop.Value {
-				x := k.fromMemory(k.Load(k.Buf(v.x), k.Add(base, k.MulInt(kw, v.d[1])), lanes), v.x.Type.DType)
+				x := make([]*loop.Value, vecs)
+				for u := range x {
+					x[u] = v.load(k, k.AddInt(k.Add(base, k.MulInt(kw, v.d[1])), int64(u*lanes)*v.s[1]), lanes)
+				}
 				next := make([]*loop.Value, len(a))
 				at := k.Add(k.MulInt(k.Add(k.MulInt(oc, cg), ic), area), k.Add(k.MulInt(kh, v.k[1]), kw))
-				for j := range next {
-					w := k.Load(k.WeightBuf(v.weights, tensor.F32), k.AddInt(at, int64(j)*cg*area), 1)
-					next[j] = k.FMA(k.Broadcast(w, lanes), x, a[j])
+				for j := range v.ocTile {
+					w := k.Broadcast(k.Load(k.WeightBuf(v.weights, tensor.F32), k.AddInt(at, j*cg*area), 1), lanes)
+					for u := range vecs {
+						next[j*vecs+u] = k.FMA(w, x[u], a[j*vecs+u])
+					}
 				}
 				return next
 			})
 		})
 	})
 	for j, r := range acc {
-		v.put(k, n, k.AddInt(oc, int64(j)), oh, ow, r)
+		v.put(k, n, k.AddInt(oc, int64(j)/vecs), oh, k.AddInt(ow, int64(j)%vecs*int64(lanes)), r)
 	}
 }
 

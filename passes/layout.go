@@ -146,6 +146,9 @@ func blockable(op *ir.Op) *layoutOp {
 	return nil
 }
 
+// largeKernel is the size of a kernel that is worth taking the input out of blocks for.
+const largeKernel = 9
+
 func blockableConv(op *ir.Op) *layoutOp {
 	in, ok := channels(op.Operands[0])
 	w, static := ir.StaticShape(op.Operands[1].Type.Shape)
@@ -153,6 +156,9 @@ func blockableConv(op *ir.Op) *layoutOp {
 		return nil
 	}
 	g, out := op.Attrs.Int("group", 1), w[0]
+	if s := op.Attrs.Ints("strides", []int64{1, 1}); out == 1 && s[1] <= 2 && w[2]*w[3] >= largeKernel {
+		return nil // a block would be padding but for one lane; plain rows have full vectors
+	}
 	depthwise := g == in && g == out
 	if g != 1 && !depthwise && (in/g%target.Block != 0 || out/g%target.Block != 0) {
 		return nil
