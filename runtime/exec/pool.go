@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -35,8 +36,9 @@ type task struct {
 	open   atomic.Bool
 	active atomic.Int32
 	_      [56]byte
-	next   atomic.Int64
-	_      [56]byte
+	// taken holds how many iterations are claimed from the front (low half) and the back (high half).
+	taken atomic.Uint64
+	_     [56]byte
 	// waiting says that the owner sleeps until done gets a token from the last worker to leave.
 	waiting atomic.Bool
 	done    chan struct{}
@@ -44,23 +46,31 @@ type task struct {
 	call       kernelFunc
 	fn         uintptr
 	args       *int64
-	par        int64
+	base, par  int64 // iterations [base, base+par)
 	grain, cap int64 // the least and the most iterations of a chunk
 	share      int64 // a chunk is one part in so many of what is left
 }
 
 // work claims chunks until none is left, and closes the task. Chunks get smaller towards the end
-// (guided self-scheduling, Polychronopoulos and Kuck 1987): few claims, and little to wait for.
-func (t *task) work() {
+// (guided self-scheduling, Polychronopoulos and Kuck 1987): few claims, and little to wait for. The
+// owner claims from the front and workers from the back, so that a core finds in its cache what it
+// wrote in the step before.
+func (t *task) work(owner bool) {
 	for {
-		lo := t.next.Load()
-		if lo >= t.par {
+		v := t.taken.Load()
+		front, back := int64(v&math.MaxUint32), int64(v>>32)
+		left := t.par - front - back
+		if left == 0 {
 			t.open.Store(false)
 			return
 		}
-		hi := min(lo+min(max((t.par-lo)/t.share, t.grain), t.cap), t.par)
-		if t.next.CompareAndSwap(lo, hi) {
-			t.call(t.fn, t.args, lo, hi)
+		n := min(max(left/t.share, t.grain), t.cap, left)
+		lo, claim := front, uint64(n)
+		if !owner {
+			lo, claim = t.par-back-n, uint64(n)<<32
+		}
+		if t.taken.CompareAndSwap(v, v+claim) {
+			t.call(t.fn, t.args, t.base+lo, t.base+lo+n)
 		}
 	}
 }
@@ -73,7 +83,7 @@ func (t *task) join() bool {
 	t.active.Add(1)
 	ok := t.open.Load()
 	if ok {
-		t.work()
+		t.work(false)
 	}
 	if t.active.Add(-1) == 0 && t.waiting.CompareAndSwap(true, false) {
 		t.done <- struct{}{}
@@ -161,13 +171,16 @@ func (p *pool) run(t *task, call kernelFunc, fn uintptr, args *int64, par, grain
 	if !p.started.Load() {
 		p.start()
 	}
-	t.call, t.fn, t.args, t.par = call, fn, args, par
+	t.call, t.fn, t.args = call, fn, args
 	t.grain, t.cap, t.share = grain, largest, int64(2*p.threads)
-	t.next.Store(0)
-	t.open.Store(true)
-	p.rouse((par - 1) / grain)
-	t.work()
-	t.wait()
+	for t.base = 0; t.base < par; t.base += t.par {
+		t.par = min(par-t.base, math.MaxInt32) // its halves fit taken
+		t.taken.Store(0)
+		t.open.Store(true)
+		p.rouse((t.par - 1) / grain)
+		t.work(true)
+		t.wait()
+	}
 }
 
 func (p *pool) start() {
