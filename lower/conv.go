@@ -55,6 +55,9 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	if v.window, err = newWindow(anchor, ws[2], ws[3], xs[2], xs[3], at[2], at[3]); err != nil {
 		return err
 	}
+	if v.winogradPays(c, anchor.Operands[1], anchor.Operand(2)) {
+		return v.lowerWinograd(c, anchor.Operands[1], anchor.Operand(2))
+	}
 	if err := v.pack(c, anchor.Operands[1], anchor.Operand(2)); err != nil {
 		return err
 	}
@@ -94,12 +97,17 @@ func (v *conv) pack(c *Ctx, w, bias *ir.Value) error {
 		return err
 	}
 	v.weights = c.addBuf(plan.Buf{Kind: plan.BufWeight, Offset: off, Bytes: c.constSlot(v.weightLen() * 4), Name: wd.Name})
+	return v.packBias(c, bias)
+}
+
+// packBias puts a constant bias, padded to blocks, into the weights file.
+func (v *conv) packBias(c *Ctx, bias *ir.Value) error {
 	v.bias = -1
 	if bias == nil {
 		return nil
 	}
 	bd := c.constOf(bias)
-	off, err = c.weights.Packed(bd, "bias16", func(t *tensor.Tensor) ([]byte, error) {
+	off, err := c.weights.Packed(bd, "bias16", func(t *tensor.Tensor) ([]byte, error) {
 		src, err := floats(t)
 		if err != nil {
 			return nil, err
