@@ -55,7 +55,8 @@ func draw(file string, threads []string, rows []*row) error {
 	p.Add(grid)
 	p.NominalY(names...)
 	p.X.Tick.Marker = plot.TickerFunc(powersOfTwo)
-	p.X.Min, p.X.Max = min(p.X.Min, -1), max(p.X.Max, 2)
+	p.X.Min, p.X.Max = min(p.X.Min, -1), max(p.X.Max, 2)+1 // room for the legend
+	p.Title.Padding = 2 * rowSpace
 	p.Legend.Top = false
 	height := vg.Points(80) + vg.Length(len(names))*(barWidth*vg.Length(len(values))+rowSpace)
 	return p.Save(20*vg.Centimeter, height, file)
