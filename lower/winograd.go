@@ -58,18 +58,18 @@ func (v *conv) lowerWinograd(c *Ctx, w, bias *ir.Value) error {
 	if err != nil {
 		return err
 	}
-	ic, oc := blocks(v.c)*block, blocks(v.oc)*block
+	oc := blocks(v.oc) * block
 	tiles := v.n.MulInt(v.tileRows() * v.tileCols())
-	row := ir.Const(ic + winoPad)
+	row := ir.Const(blocks(v.c)*block + winoPad)
 	in := c.Scratch(ir.TensorType(tensor.F32, ir.Const(winoMul), tiles, row))
 	out := c.Scratch(ir.TensorType(tensor.F32, ir.Const(winoMul), tiles, ir.Const(oc)))
 	if err := v.winogradInput(c, in, tiles); err != nil {
 		return err
 	}
 	g := &gemm{
-		op: v.op, m: tiles, n: ir.Const(oc), k: ir.Const(ic), batch: []ir.Dim{ir.Const(winoMul)}, lead: []ir.Dim{tiles},
+		op: v.op, m: tiles, n: ir.Const(oc), k: ir.Const(v.c), batch: []ir.Dim{ir.Const(winoMul)}, lead: []ir.Dim{tiles},
 		a: in, aBatch: []ir.Dim{tiles.Mul(row)}, aRow: row, aK: ir.Const(1),
-		b: b, bBatch: []ir.Dim{ir.Const(ic * oc)}, out: out, body: &body{c: c, anchor: out, result: out},
+		b: b, bBatch: []ir.Dim{ir.Const(v.c * oc)}, out: out, body: &body{c: c, anchor: out, result: out},
 	}
 	if err := g.lower(c); err != nil {
 		return err
@@ -77,10 +77,10 @@ func (v *conv) lowerWinograd(c *Ctx, w, bias *ir.Value) error {
 	return v.winogradOutput(c, out, tiles)
 }
 
-// winogradWeights puts the transformed weights into the weights file: [36][OB][C][16], what pads a
-// block is zero.
+// winogradWeights puts the transformed weights into the weights file: [36][OB][C][16]. What pads a block of
+// output channels is zero; what pads one of input channels is left out, since it may be infinite.
 func (v *conv) winogradWeights(c *Ctx, d *ir.Data) (panels, error) {
-	ic, oc := blocks(v.c)*block, blocks(v.oc)*block
+	ic, oc := v.c, blocks(v.oc)*block
 	off, err := c.weights.Packed(d, "winograd4", func(t *tensor.Tensor) ([]byte, error) {
 		src, err := floats(t)
 		if err != nil {
