@@ -112,18 +112,25 @@ func (r *ready) outputs(dir string) error {
 	return err
 }
 
-// start runs the model once in a new process and gives the process's time and peak memory.
-func (r *ready) start() (wall time.Duration, rss int64, err error) {
+// start runs the model once in a new process and gives the process's time.
+func (r *ready) start() (wall time.Duration, err error) {
 	if r.program == "" {
-		_, wall, rss, err = run(r.exe, append([]string{"run", "-threads=1"}, r.files()...)...)
+		_, wall, _, err = run(r.exe, append([]string{"run", "-threads=1"}, r.files()...)...)
 	} else {
-		_, wall, rss, err = run(r.program, r.child("1", 0)...)
+		_, wall, _, err = run(r.program, r.child("1", 0)...)
 	}
-	return wall, rss, err
+	return wall, err
 }
 
-// p50 runs the model for some time and gives the median of its runs in milliseconds, and the runtime's version.
-func (r *ready) p50(threads string) (ms float64, version string, err error) {
+// timed is what a contender's program says of its runs.
+type timed struct {
+	P50     float64 `json:"p50_ms"`
+	PeakRSS int64   `json:"peak_rss_bytes"`
+	Version string  `json:"version"` // of a runtime
+}
+
+// bench runs the model for some time.
+func (r *ready) bench(threads string) (res timed, err error) {
 	var b []byte
 	if r.program == "" {
 		b, _, _, err = run(r.exe, append([]string{"bench", "-json", "-threads=" + threads, "-time=" + dur.String()}, r.files()...)...)
@@ -131,16 +138,12 @@ func (r *ready) p50(threads string) (ms float64, version string, err error) {
 		b, _, _, err = run(r.program, r.child(threads, *dur)...)
 	}
 	if err != nil {
-		return 0, "", err
-	}
-	var res struct {
-		P50     float64 `json:"p50_ms"`
-		Version string  `json:"version"`
+		return res, err
 	}
 	if err := json.Unmarshal(b, &res); err != nil {
-		return 0, "", fmt.Errorf("%s: %w", r.name, err)
+		return res, fmt.Errorf("%s: %w", r.name, err)
 	}
-	return res.P50, res.Version, nil
+	return res, nil
 }
 
 // profile asks nnc's program how many operations it does, and how many the machine could.

@@ -126,11 +126,11 @@ func (r *row) time(all []*ready, entries []*other) error {
 	start := make([][]float64, len(all))
 	for range starts {
 		for i, x := range all {
-			wall, rss, err := x.start()
+			wall, err := x.start()
 			if err != nil {
 				return err
 			}
-			start[i], fs[i].RSS = append(start[i], ms(wall)), rss
+			start[i] = append(start[i], ms(wall))
 		}
 	}
 	for i, f := range fs {
@@ -140,15 +140,16 @@ func (r *row) time(all []*ready, entries []*other) error {
 		p50, ratio := make([][]float64, len(all)), make([][]float64, len(all))
 		for range *pairs {
 			for i, x := range all {
-				p, version, err := x.p50(t)
+				res, err := x.bench(t)
 				if err != nil {
 					return err
 				}
 				if i > 0 {
-					entries[i].Version = version
+					entries[i].Version = res.Version
 				}
-				p50[i] = append(p50[i], p)
-				ratio[i] = append(ratio[i], p/p50[0][len(p50[0])-1])
+				fs[i].RSS = max(fs[i].RSS, res.PeakRSS)
+				p50[i] = append(p50[i], res.P50)
+				ratio[i] = append(ratio[i], res.P50/p50[0][len(p50[0])-1])
 			}
 		}
 		for i, f := range fs {

@@ -39,6 +39,7 @@ type Result struct {
 	FirstMS float64 `json:"first_ms"`
 	P50MS   float64 `json:"p50_ms"`
 	N       int     `json:"iterations"`
+	PeakRSS int64   `json:"peak_rss_bytes"`
 	Version string  `json:"version,omitempty"` // of the runtime
 }
 
@@ -95,7 +96,7 @@ func measure(load Load, model string, threads int, dur time.Duration, inputs, ou
 		}
 		ts = append(ts, ms(time.Since(t)))
 	}
-	res.Version = Version
+	res.Version, res.PeakRSS = Version, peakRSS()
 	sort.Float64s(ts)
 	if res.N = len(ts); res.N > 0 {
 		res.P50MS = ts[res.N/2]
@@ -113,6 +114,16 @@ func measure(load Load, model string, threads int, dur time.Duration, inputs, ou
 		}
 	}
 	return res, nil
+}
+
+// peakRSS is this process's peak memory, as Linux counts it from the process's own start; what wait4 tells of a process
+// begins with the memory of its parent. It is 0 elsewhere.
+func peakRSS() int64 {
+	b, _ := os.ReadFile("/proc/self/status")
+	_, rest, _ := strings.Cut(string(b), "VmHWM:")
+	var kb int64
+	fmt.Sscan(rest, &kb)
+	return kb << 10
 }
 
 func read(inputs string) (in []Input, err error) {

@@ -4,6 +4,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -48,6 +49,11 @@ func load(model string, threads int, in []child.Input) (child.Run, error) {
 	}
 	return func(keep bool) (ts []*tensor.Tensor, err error) {
 		got := make([]ort.Value, len(outNames))
+		for i, o := range outs {
+			if got[i], err = halves(o); err != nil {
+				return nil, err
+			}
+		}
 		if err := s.Run(values, got); err != nil {
 			return nil, err
 		}
@@ -89,6 +95,17 @@ func give(t *tensor.Tensor) (ort.Value, error) {
 	return ort.NewCustomDataTensor(ort.NewShape(t.Shape...), data, types[t.DType])
 }
 
+// halves is room for an output of half floats, which the binding does not allocate; nil for others.
+func halves(o ort.InputOutputInfo) (ort.Value, error) {
+	if o.DataType != ort.TensorElementDataTypeFloat16 {
+		return nil, nil
+	}
+	if slices.Min(append(slices.Clone(o.Dimensions), 1)) < 1 {
+		return nil, fmt.Errorf("output %q: half floats of unknown shape %v", o.Name, o.Dimensions)
+	}
+	return ort.NewCustomDataTensor(o.Dimensions, make([]byte, 2*o.Dimensions.FlattenedSize()), o.DataType)
+}
+
 func take(v ort.Value) (*tensor.Tensor, error) {
 	shape := append([]int64{}, v.GetShape()...)
 	switch x := v.(type) {
@@ -98,6 +115,8 @@ func take(v ort.Value) (*tensor.Tensor, error) {
 		return tensor.Of(append([]int64{}, x.GetData()...), shape...), nil
 	case *ort.Tensor[int32]:
 		return tensor.Of(append([]int32{}, x.GetData()...), shape...), nil
+	case *ort.CustomDataTensor: // of half floats, see halves
+		return &tensor.Tensor{DType: tensor.F16, Shape: shape, Data: slices.Clone(x.GetData())}, nil
 	}
 	return nil, fmt.Errorf("an output is a %T", v)
 }
