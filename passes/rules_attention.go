@@ -258,11 +258,7 @@ func (rw *rewriter) makeAttention(s *scored, p [3]permuted, out *ir.Value) []*ir
 		attrs["q_num_heads"], attrs["kv_num_heads"] = q[1].Value(), q[1].Value()
 	}
 	if len(s.masks) > 0 {
-		m := rw.maskOf(s)
-		if m == nil {
-			return nil
-		}
-		args = append(args, m)
+		args = append(args, rw.maskOf(s))
 	}
 	y := rw.op("Attention", attrs, args...)
 	if rw.err == nil && len(y.Type.Shape) == 3 {
@@ -286,8 +282,12 @@ func (rw *rewriter) makeAttention(s *scored, p [3]permuted, out *ir.Value) []*ir
 func (rw *rewriter) maskOf(s *scored) *ir.Value {
 	var sum *ir.Value
 	for _, m := range s.masks {
-		if m = rw.reshape(m, unit(m.Type.Shape)); m == nil {
-			return nil
+		if n := len(m.Type.Shape) - len(unit(m.Type.Shape)); n > 0 { // not reshape, which cannot express several symbols
+			axes := make([]int64, n)
+			for i := range axes {
+				axes[i] = int64(i)
+			}
+			m = rw.op("Squeeze", nil, m, rw.ints(axes...))
 		}
 		if sum == nil {
 			sum = m
