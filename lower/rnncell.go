@@ -51,12 +51,18 @@ func (r *rnn) recur() error {
 					(&rnnTile{K: k, rnn: r, d: co[0], row: row, rows: rows, y: y}).run()
 				}
 				row := k.MulInt(co[1], n)
-				left := k.Sub(k.Dim(r.b), row)
-				if r.b.IsConst() && r.b.Value()%n == 0 || n == 1 {
+				if r.b.IsConst() && r.b.Value()%n == 0 {
 					do(int(n), row)
 					return
 				}
-				k.choose(k.Cmp(loop.GE, left, k.Int(n)), func() { do(int(n), row) }, func() { k.binaryRows(int(n), left, row, do) })
+				// Each tile reads all of R: what is left is one tile too.
+				left := k.Sub(k.Dim(r.b), row)
+				tail := func() { do(1, row) }
+				for m := int64(2); m <= n; m++ {
+					fewer := tail
+					tail = func() { k.choose(k.Cmp(loop.GE, left, k.Int(m)), func() { do(int(m), row) }, fewer) }
+				}
+				tail()
 			})
 		},
 	})

@@ -45,52 +45,62 @@ func (m *Model) eval(slots, dims []int64, from, to int) {
 // derive finds for each step that binds slots those which follow from them.
 func (m *Model) derive() {
 	m.derived = make([][]int32, len(m.p.Steps))
-	known := map[int32][]int32{}
-	from := func(first int32) []int32 {
-		list, ok := known[first]
-		if !ok {
-			list = m.derivedFrom(first)
-			known[first] = list
-		}
-		return list
-	}
+	varies := make([]bool, len(m.p.Slots))
 	for i := range m.p.Steps {
 		switch s := &m.p.Steps[i]; s.Kind {
 		case plan.StepEval:
-			m.derived[i] = from(s.A)
+			m.derived[i] = m.derivedFrom(m.boundBefore(i), s.A, varies)
 		case plan.StepHost:
-			first := int32(math.MaxInt32)
+			var bound []int32
 			for _, fresh := range s.Fresh {
 				for _, slot := range fresh {
 					if slot >= 0 {
-						first = min(first, slot)
+						bound = append(bound, slot)
 					}
 				}
 			}
-			if first < math.MaxInt32 {
-				m.derived[i] = from(first)
+			if bound != nil {
+				m.derived[i] = m.derivedFrom(bound, slices.Min(bound), varies)
 			}
 		}
 	}
 }
 
-// derivedFrom lists the slots from first on that depend on bound slots, in order.
-func (m *Model) derivedFrom(first int32) (list []int32) {
-	varies := make([]bool, len(m.p.Slots))
-	for i := range m.p.Slots {
+// boundBefore lists the slots that steps bind between step i and what computes before it.
+func (m *Model) boundBefore(i int) (bound []int32) {
+	for i--; i >= 0; i-- {
+		switch s := &m.p.Steps[i]; s.Kind {
+		case plan.StepBind, plan.StepSetSlot:
+			bound = append(bound, s.A)
+		case plan.StepKernel, plan.StepHost:
+			return bound
+		}
+	}
+	return bound
+}
+
+// derivedFrom lists the slots from first on that depend on those of bound, in order. varies is all false before and after.
+func (m *Model) derivedFrom(bound []int32, first int32, varies []bool) (list []int32) {
+	if len(bound) == 0 {
+		return nil
+	}
+	least := slices.Min(bound)
+	for _, slot := range bound {
+		varies[slot] = true
+	}
+	for i := least; int(i) < len(m.p.Slots); i++ {
 		switch d := &m.p.Slots[i]; d.Op {
-		case plan.SlotConst, plan.SlotInput:
-		case plan.SlotBound:
-			varies[i] = true
+		case plan.SlotConst, plan.SlotInput, plan.SlotBound:
 		default:
 			if varies[d.A] || varies[d.B] {
 				varies[i] = true
-				if int32(i) >= first {
-					list = append(list, int32(i))
+				if i >= first {
+					list = append(list, i)
 				}
 			}
 		}
 	}
+	clear(varies[least:])
 	return list
 }
 

@@ -102,7 +102,7 @@ type StepKind uint8
 const (
 	StepKernel  StepKind = iota // run kernel Kernel over [0, Par) in chunks of at least Grain iterations
 	StepHost                    // call Host on In, Out
-	StepEval                    // compute again the slots that depend on slots which steps bind, from slot A on
+	StepEval                    // compute again the slots from slot A on that depend on those which the steps before it bound, after the last kernel or host call
 	StepBind                    // slot A = element B of integer tensor In[0]
 	StepSetSlot                 // slot A = slot B
 	StepJump                    // continue at step A
