@@ -75,17 +75,18 @@ func celu(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
 	return k.Add(pos, k.Select(k.Cmp(loop.GT, neg, zero), zero, neg)), nil
 }
 
-// gelu is x/2*(1+erf(x/sqrt 2)), or the tanh form.
+// gelu is x times the normal distribution function of x, in f64 by erf; or the tanh form.
 func gelu(k *K, op *ir.Op, x []*loop.Value) (*loop.Value, error) {
 	v := x[0]
-	var g *loop.Value
-	if op.Attrs.Str("approximate", "none") == "tanh" {
+	half := func(g *loop.Value) *loop.Value { return k.Mul(k.Mul(v, k.num(v, 0.5)), k.Add(k.num(v, 1), g)) }
+	switch {
+	case op.Attrs.Str("approximate", "none") == "tanh":
 		cube := k.Mul(k.Mul(v, v), v)
-		g = k.Tanh(k.Mul(k.num(v, math.Sqrt(2/math.Pi)), k.FMA(k.num(v, 0.044715), cube, v)))
-	} else {
-		g = k.Erf(k.Mul(v, k.num(v, math.Sqrt(0.5))))
+		return half(k.Tanh(k.Mul(k.num(v, math.Sqrt(2/math.Pi)), k.FMA(k.num(v, 0.044715), cube, v)))), nil
+	case v.Type.Elem == tensor.F64:
+		return half(k.Erf(k.Mul(v, k.num(v, math.Sqrt(0.5))))), nil
 	}
-	return k.Mul(k.Mul(v, k.num(v, 0.5)), k.Add(k.num(v, 1), g)), nil
+	return k.Mul(v, k.NormalCDF(v)), nil
 }
 
 // mish is x*tanh(log(1+e)) with e = exp(x): x * n/(n+2) where n = e*(e+2).

@@ -162,6 +162,20 @@ func TestUnaryMathULP(t *testing.T) {
 	}
 }
 
+func TestNormalCDF(t *testing.T) {
+	xs := append(specials(tensor.F32), -5.75, 5.75)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		xs = append(xs, asFloat(tensor.F32, fromFloat(tensor.F32, 16*r.Float64()-8)))
+	}
+	got := evalMath(t, fmaLevel, tensor.F32, func(b *Builder, x, _ *Value) *Value { return b.NormalCDF(x) }, xs, make([]float64, len(xs)))
+	for i, x := range xs {
+		if x == x {
+			require.InDelta(t, math.Erfc(-x/math.Sqrt2)/2, got[i], 0x1.8p-24, "at %g", x)
+		}
+	}
+}
+
 func TestPowULP(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.F32, tensor.F64} {
 		r := rand.New(rand.NewPCG(1, 2))
