@@ -27,6 +27,7 @@ type conv struct {
 	weights   int32 // plan buffer of the packed weights
 	bias      int32 // plan buffer of the bias padded to blocks, -1 for none
 	body      *body
+	strip     int64 // output pixels of a strip of a plain input, 0 without strips
 }
 
 const block = target.Block
@@ -61,12 +62,11 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	if err := v.pack(c, anchor.Operands[1], anchor.Operand(2)); err != nil {
 		return err
 	}
+	if v.plain {
+		return v.lowerPlain(c)
+	}
 	if !v.colsInside() && (v.wide() || !v.w.IsConst() || !v.ow.IsConst()) {
-		inner, rows := int64(block), xs[0].Mul(xs[1]).Mul(xs[2])
-		if v.plain {
-			inner = 1
-		}
-		if v.x, err = v.padColumns(c, op, x, rows, inner); err != nil {
+		if v.x, err = v.padColumns(c, op, x, xs[0].Mul(xs[1]).Mul(xs[2]), block); err != nil {
 			return err
 		}
 	}
@@ -166,7 +166,7 @@ func (v *conv) packWeights(src []float32, shape []int64) []float32 {
 // flatten makes rows of a pointwise convolution longer where that fits tiles better: its pixels are
 // contiguous, so a row can be any divisor of the image.
 func (v *conv) flatten(c *Ctx) {
-	if !v.pointwise() || !v.oh.IsConst() || !v.ow.IsConst() || v.plain {
+	if !v.pointwise() || !v.oh.IsConst() || !v.ow.IsConst() {
 		return
 	}
 	full := v.out.Type.Shape
@@ -195,7 +195,11 @@ func (v *conv) flatten(c *Ctx) {
 
 // tileFor picks the register tile for a level.
 func (v *conv) tileFor(l *target.Level) tile {
-	return gemmTile(l, v.ow, ir.Const(blocks(v.oc/v.group)*block), remainder)
+	split := remainder
+	if v.strip > 0 {
+		split = evenly
+	}
+	return gemmTile(l, v.ow, ir.Const(blocks(v.oc/v.group)*block), split)
 }
 
 // groups is the number of groups of output blocks that a tile takes at once, over all groups.
@@ -215,12 +219,16 @@ func (v *conv) lower(c *Ctx) error {
 	if v.ow.IsConst() {
 		width = float64(v.ow.Value())
 	}
+	build := v.build
+	if v.strip > 0 {
+		width, build = min(width, float64(v.strip)), v.buildStrips
+	}
 	ns := float64(reduce) * width / float64(t.rows) * t.cycles(top) / 4
 	return c.Kernel(Step{
 		Op: v.op, Name: fmt.Sprintf("conv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out}, InPlace: v.body.memInputs(), NsPerIter: ns, Flops: flops,
 		Bytes: bytesOf(v.x).Add(bytesOf(v.out)).AddInt(v.weightLen() * 4),
-		ParAt: func(l *target.Level) ir.Dim { return v.n.Mul(v.oh).MulInt(v.groups(l)) },
-		Build: v.build,
+		ParAt: func(l *target.Level) ir.Dim { return v.n.Mul(v.oh).Mul(v.segments(l)).MulInt(v.groups(l)) },
+		Build: build,
 	})
 }
 
@@ -229,7 +237,6 @@ func (v *conv) lower(c *Ctx) error {
 func (v *conv) rowsOuter() bool { return v.weightLen()*4 <= 512<<10 }
 
 func (v *conv) build(k *K) {
-	t := v.tileFor(k.Level)
 	ng := ir.Const(v.groups(k.Level))
 	k.Parallel(func(i *loop.Value) {
 		var n, g, oh *loop.Value
@@ -240,23 +247,30 @@ func (v *conv) build(k *K) {
 			co := k.Unflatten(i, v.n, ng, v.oh)
 			n, g, oh = co[0], co[1], co[2]
 		}
-		per := blocks(v.oc / v.group) // output blocks of a convolution group
-		gpg := (per + int64(t.blocks) - 1) / int64(t.blocks)
-		cg := k.Div(g, k.Int(gpg))
-		first := k.Add(k.MulInt(cg, per), k.MulInt(k.Rem(g, k.Int(gpg)), int64(t.blocks)))
-		r := &convRow{conv: v, K: k, n: n, oh: oh, cg: cg, ob: first}
-		end := int(per - (gpg-1)*int64(t.blocks)) // blocks of the last tile
-		full, rest := blockVectors(k.Level, t.blocks, block), blockVectors(k.Level, end, v.lastChannels())
-		switch {
-		case slices.Equal(full, rest):
-			r.row(t.rows, full)
-		case gpg == 1:
-			r.row(t.rows, rest)
-		default:
-			last := k.Cmp(loop.EQ, k.Rem(g, k.Int(gpg)), k.Int(gpg-1))
-			k.choose(last, func() { r.row(t.rows, rest) }, func() { r.row(t.rows, full) })
-		}
+		v.eachGroup(k, n, oh, g, (*convRow).row)
 	})
+}
+
+// eachGroup calls body for output row oh and group g of output blocks, with the pixels of a tile: the last group's
+// vectors may differ.
+func (v *conv) eachGroup(k *K, n, oh, g *loop.Value, body func(r *convRow, rows int)) {
+	t := v.tileFor(k.Level)
+	per := blocks(v.oc / v.group) // output blocks of a convolution group
+	gpg := (per + int64(t.blocks) - 1) / int64(t.blocks)
+	cg := k.Div(g, k.Int(gpg))
+	first := k.Add(k.MulInt(cg, per), k.MulInt(k.Rem(g, k.Int(gpg)), int64(t.blocks)))
+	do := func(vs []blockVector) { body(&convRow{conv: v, K: k, n: n, oh: oh, cg: cg, ob: first, vs: vs}, t.rows) }
+	end := int(per - (gpg-1)*int64(t.blocks)) // blocks of the last tile
+	full, rest := blockVectors(k.Level, t.blocks, block), blockVectors(k.Level, end, v.lastChannels())
+	switch {
+	case slices.Equal(full, rest):
+		do(full)
+	case gpg == 1:
+		do(rest)
+	default:
+		last := k.Cmp(loop.EQ, k.Rem(g, k.Int(gpg)), k.Int(gpg-1))
+		k.choose(last, func() { do(rest) }, func() { do(full) })
+	}
 }
 
 // convRow is the code for one row of output pixels and one group of output blocks.
@@ -265,6 +279,8 @@ type convRow struct {
 	*K
 	n, oh, cg, ob *loop.Value
 	vs            []blockVector // of the tile
+	in            *loop.Buf     // the strip of a plain input
+	x0            *loop.Value   // its first output pixel
 }
 
 // blockVector is a vector of channels of a tile: lanes from lane on of a block.
@@ -299,23 +315,27 @@ func (v *conv) lastChannels() int64 {
 	return (v.oc-1)%block + 1
 }
 
-func (r *convRow) row(rows int, vs []blockVector) {
-	r.vs = vs
+func (r *convRow) row(rows int) {
 	lo, hi := r.khRange(r.K, r.oh)
 	r.tiles(r.K, rows, func(n int, ow0 *loop.Value, valid func(p int, kw int64) bool) {
 		a := r.initAccs(n)
 		if r.plain {
-			a = r.reducePlain(a, ow0, lo, hi, valid)
+			a = r.reducePlain(a, ow0, lo, hi)
 		} else {
 			a = r.reduceBlocked(a, ow0, lo, hi, valid)
 		}
-		for p := range a {
-			for j := range a[p] {
-				r.store(r.AddInt(ow0, int64(p)), j, a[p][j])
-			}
-			r.pad(r.AddInt(ow0, int64(p)))
-		}
+		r.storeTile(a, ow0)
 	})
+}
+
+// storeTile writes the pixels of a tile from column ow0 on.
+func (r *convRow) storeTile(a accs, ow0 *loop.Value) {
+	for p := range a {
+		for j := range a[p] {
+			r.store(r.AddInt(ow0, int64(p)), j, a[p][j])
+		}
+		r.pad(r.AddInt(ow0, int64(p)))
+	}
 }
 
 // pad writes zeros to what the tile's vectors leave of the last block.
@@ -410,30 +430,14 @@ func (r *convRow) reduceBlocked(a accs, ow0, lo, hi *loop.Value, valid func(p in
 	return a
 }
 
-func (r *convRow) reducePlain(a accs, ow0, lo, hi *loop.Value, valid func(p int, kw int64) bool) accs {
+// reducePlain reads a plain input where it is, with its columns padded.
+func (r *convRow) reducePlain(a accs, ow0, lo, hi *loop.Value) accs {
 	return r.loopOver(r.Int(0), r.Int(r.c), 1, a, func(ic *loop.Value, a accs) accs {
 		plane := r.Add(r.MulInt(r.n, r.c), ic)
 		return r.loopOver(lo, hi, 1, a, func(kh *loop.Value, a accs) accs {
 			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))
 			base := r.Add(r.MulDim(row, r.w), r.firstPixel(ow0))
-			at := r.MulInt(r.Add(r.MulInt(ic, r.kh), kh), r.kw*block)
-			if r.wide() {
-				return r.reduceK(r.Int(0), r.Int(r.kw), 4, a,
-					func(p int, i *loop.Value, d int64) *loop.Value {
-						return r.xAt(r.Add(base, r.MulInt(i, r.dw)), p, d, 1, 0)
-					},
-					func(j int, i *loop.Value, d int64) *loop.Value {
-						return r.weightAt(j, r.Add(at, r.MulInt(i, block)), d*block)
-					})
-			}
-			return r.reduceK(r.Int(0), r.Int(r.kw), r.kw, a,
-				func(p int, i *loop.Value, d int64) *loop.Value {
-					if !valid(p, d) {
-						return nil
-					}
-					return r.xAt(base, p, d, 1, 0)
-				},
-				func(j int, i *loop.Value, d int64) *loop.Value { return r.weightAt(j, at, d*block) })
+			return r.plainColumns(a, r.Buf(r.x), base, r.MulInt(r.Add(r.MulInt(ic, r.kh), kh), r.kw*block))
 		})
 	})
 }

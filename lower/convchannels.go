@@ -35,12 +35,7 @@ func lowerConvChannels(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	if err := v.pack(c, anchor.Operands[1], bias); err != nil {
 		return err
 	}
-	if !v.colsInside() && (v.wide() || !v.w.IsConst() || !v.ow.IsConst()) {
-		if v.x, err = v.padColumns(c, op, v.x, v.n.MulInt(v.c).Mul(h), 1); err != nil {
-			return err
-		}
-	}
-	if err := v.lower(c); err != nil {
+	if err := v.lowerPlain(c); err != nil {
 		return err
 	}
 	return p.inOrder(c, sums)
