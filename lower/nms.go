@@ -15,15 +15,8 @@ type nms struct {
 	vals, idx              *ir.Value // the candidates of each class, then those taken
 	batches, classes, size ir.Dim
 	center                 bool
-	// taken has the boxes that each class took so far in rows of nmsRow, of each row first the low y of all
-	// boxes, then the low x, the high y, the high x and the area: a candidate is held against a vector of
-	// boxes at a time. The rows of a class have rowsLen elements.
-	taken   *ir.Value
-	rowsLen ir.Dim
+	nmsCells
 }
-
-// nmsRow is how many boxes a row has; a multiple of all lengths of vectors.
-const nmsRow = 64
 
 func lowerNMS(c *Ctx, op *ir.Op) error {
 	boxes, scores, out := op.Operands[0], op.Operands[1], op.Results[0]
@@ -52,10 +45,9 @@ func lowerNMS(c *Ctx, op *ir.Op) error {
 	if most, ok := c.ints(proto.most); ok && len(most) == 1 && most[0] >= 0 {
 		longest = longest.Min(ir.Const(most[0]))
 	}
-	proto.rowsLen = longest.CeilDiv(nmsRow).MulInt(5 * nmsRow)
-	proto.taken = c.Scratch(ir.TensorType(tensor.F32, parts, proto.rowsLen))
+	proto.reserve(c, parts, longest)
 	err := c.Kernel(Step{
-		Op: op, Name: "nms", Ins: ins, Outs: []*ir.Value{proto.vals, proto.idx, counts, proto.taken}, Par: parts, NsPerIter: chunkNs, Bytes: bytesOf(scores),
+		Op: op, Name: "nms", Ins: ins, Outs: []*ir.Value{proto.vals, proto.idx, counts, proto.taken, proto.book}, Par: parts, NsPerIter: chunkNs, Bytes: bytesOf(scores),
 		Build: func(k *K) {
 			s := proto
 			s.K = k
@@ -118,18 +110,22 @@ func (s *nms) class(i *loop.Value) *loop.Value {
 		most = s.param(s.most, 0)
 	}
 	corners := s.MulInt(s.MulDim(s.Div(i, s.Dim(s.classes)), s.size), 4)
-	rows := s.MulDim(i, s.rowsLen)
 	limit := s.scalar(s.overlap, 0)
-	return s.For(s.Int(0), found, 1, []*loop.Value{s.Int(0)}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
-		stay := func() []*loop.Value { return []*loop.Value{a[0]} }
+	s.divide(i, found, func(e *loop.Value) [4]*loop.Value {
+		_, cand := h.get(e)
+		return s.box(corners, cand)
+	})
+	return s.For(s.Int(0), found, 1, []*loop.Value{s.Int(0), s.Int(0)}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
+		stay := func() []*loop.Value { return a }
 		return s.If(s.Cmp(loop.LT, a[0], most), func() []*loop.Value {
 			_, cand := h.get(e)
 			box := s.box(corners, cand)
-			return s.If(s.free(rows, a[0], box, limit), func() []*loop.Value {
-				s.keep(rows, a[0], box)
+			cell := s.cellOf(box)
+			return s.If(s.free(cell, box, limit), func() []*loop.Value {
+				rows := s.keep(cell, a[1], box)
 				v, _ := h.get(e)
 				h.put(a[0], v, cand)
-				return []*loop.Value{s.AddInt(a[0], 1)}
+				return []*loop.Value{s.AddInt(a[0], 1), rows}
 			}, stay)
 		}, stay)
 	})[0]
@@ -153,75 +149,4 @@ func (s *nms) box(corners, i *loop.Value) [4]*loop.Value {
 		v[j], v[j+2] = s.Min(v[j], v[j+2]), s.Max(v[j], v[j+2])
 	}
 	return v
-}
-
-// area is the size of a box.
-func (s *nms) area(v [4]*loop.Value) *loop.Value {
-	return s.Mul(s.Sub(v[2], v[0]), s.Sub(v[3], v[1]))
-}
-
-// keep adds box number n to the rows that start at base. A row is begun with boxes of no extent, which
-// meet none.
-func (s *nms) keep(base, n *loop.Value, box [4]*loop.Value) {
-	b, lanes := s.Buf(s.taken), s.Level.Lanes(4)
-	in := s.Rem(n, s.Int(nmsRow))
-	row := s.Add(base, s.MulInt(s.Sub(n, in), 5))
-	s.If(s.Cmp(loop.EQ, in, s.Int(0)), func() []*loop.Value {
-		s.Range(s.Int(0), s.Int(5*nmsRow), int64(lanes), func(j *loop.Value) {
-			s.Store(b, s.Add(row, j), s.Float(loop.Vec(tensor.F32, lanes), 0))
-		})
-		return nil
-	}, func() []*loop.Value { return nil })
-	for j, v := range append(box[:], s.area(box)) {
-		s.Store(b, s.Add(s.Add(row, in), s.Int(int64(j*nmsRow))), v)
-	}
-}
-
-// free reports whether none of the n boxes in the rows that start at base overlaps box. Most pairs of boxes
-// do not meet at all, so a row is looked through for that first, without a division.
-func (s *nms) free(base, n *loop.Value, box [4]*loop.Value, limit *loop.Value) *loop.Value {
-	lanes := s.Level.Lanes(4)
-	own, top := s.Broadcast(s.area(box), lanes), s.Broadcast(limit, lanes)
-	for j := range box {
-		box[j] = s.Broadcast(box[j], lanes)
-	}
-	zero := s.Float(loop.Vec(tensor.F32, lanes), 0)
-	none := func() []*loop.Value { return []*loop.Value{s.Int(0)} }
-	end := s.Div(s.AddInt(n, nmsRow-1), s.Int(nmsRow))
-	hit := s.For(s.Int(0), end, 1, []*loop.Value{s.Int(0)}, func(r *loop.Value, hit []*loop.Value) []*loop.Value {
-		return s.If(s.Cmp(loop.EQ, hit[0], s.Int(0)), func() []*loop.Value {
-			row := s.Add(base, s.MulInt(r, 5*nmsRow))
-			meet := s.any(row, func(at *loop.Value) *loop.Value { return s.Cmp(loop.GT, s.meet(box, at), zero) })
-			return s.If(meet, func() []*loop.Value {
-				return []*loop.Value{s.flag(s.any(row, func(at *loop.Value) *loop.Value {
-					inter := s.meet(box, at)
-					union := s.Sub(s.Add(own, s.Load(s.Buf(s.taken), s.AddInt(at, 4*nmsRow), lanes)), inter)
-					some := s.And(s.Cmp(loop.GT, inter, zero), s.Cmp(loop.GT, union, zero))
-					return s.And(some, s.Cmp(loop.GT, s.Div(inter, union), top))
-				}))}
-			}, none)
-		}, func() []*loop.Value { return hit })
-	})
-	return s.Cmp(loop.EQ, hit[0], s.Int(0))
-}
-
-// meet gives the areas that box has in common with the boxes of a row at at.
-func (s *nms) meet(box [4]*loop.Value, at *loop.Value) *loop.Value {
-	lanes := s.Level.Lanes(4)
-	zero := s.Float(loop.Vec(tensor.F32, lanes), 0)
-	other := func(j int) *loop.Value { return s.Load(s.Buf(s.taken), s.AddInt(at, int64(j*nmsRow)), lanes) }
-	side := func(j int) *loop.Value {
-		return s.Max(s.Sub(s.Min(box[j+2], other(j+2)), s.Max(box[j], other(j))), zero)
-	}
-	return s.Mul(side(0), side(1))
-}
-
-// any reports whether test is true of any of the boxes of a row.
-func (s *nms) any(row *loop.Value, test func(at *loop.Value) *loop.Value) *loop.Value {
-	lanes := s.Level.Lanes(4)
-	t := loop.Vec(tensor.F32, lanes)
-	found := s.For(s.Int(0), s.Int(nmsRow), int64(lanes), []*loop.Value{s.Float(t, 0)}, func(j *loop.Value, f []*loop.Value) []*loop.Value {
-		return []*loop.Value{s.Select(test(s.Add(row, j)), s.Float(t, 1), f[0])}
-	})
-	return s.Cmp(loop.GT, s.Reduce(loop.OpReduceMax, found[0]), s.Float(loop.Scalar(tensor.F32), 0))
 }
