@@ -56,7 +56,8 @@ type Ctx struct {
 	weights *Weights
 
 	slots   map[string]int32 // Dim.String() -> slot
-	bound   map[int32]bool   // slots that are, or derive from, SlotBound
+	defs    map[plan.SlotDef]int32
+	bound   map[int32]bool // slots that are, or derive from, SlotBound
 	storage map[*ir.Value]storage
 	places  map[int32]spot          // of buffers that are parts of others or have parts
 	alias   map[*ir.Value]*ir.Value // region parameter -> the value it stands for
@@ -86,7 +87,7 @@ func Lower(m *ir.Module, t *target.Target, w *Weights, opts Options) (*Program, 
 		p:     &plan.Plan{Name: m.Name},
 		rules: allRules(),
 		prog:  &Program{Levels: t.Levels, Kernels: make([][]*loop.Func, len(t.Levels)), Weights: w},
-		slots: map[string]int32{}, bound: map[int32]bool{}, storage: map[*ir.Value]storage{}, places: map[int32]spot{},
+		slots: map[string]int32{}, defs: map[plan.SlotDef]int32{}, bound: map[int32]bool{}, storage: map[*ir.Value]storage{}, places: map[int32]spot{},
 		alias: map[*ir.Value]*ir.Value{}, needed: map[*ir.Op]bool{}, kernels: map[string]int32{}, names: map[string]int{},
 	}
 	c.prog.Plan = c.p

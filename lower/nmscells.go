@@ -21,8 +21,8 @@ type nmsCells struct {
 	book        *ir.Value
 	cells, rows ir.Dim
 
-	bookAt, rowsAt *loop.Value // where those of a class begin
-	second, low, scale   *loop.Value // whether the second axis is divided; where it begins; cells per unit
+	bookAt, rowsAt     *loop.Value // where those of a class begin
+	second, low, scale *loop.Value // whether the second axis is divided; where it begins; cells per unit
 }
 
 // nmsRow is how many boxes a row has; a multiple of all lengths of vectors.

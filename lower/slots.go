@@ -5,9 +5,14 @@ import (
 	"github.com/nnc-go/nnc/runtime/plan"
 )
 
+// addSlot gives the slot that d defines: a new one if it is bound, else the one that there is.
 func (c *Ctx) addSlot(d plan.SlotDef) int32 {
+	if s, ok := c.defs[d]; ok && d.Op != plan.SlotBound {
+		return s
+	}
 	c.p.Slots = append(c.p.Slots, d)
 	s := int32(len(c.p.Slots) - 1)
+	c.defs[d] = s
 	switch d.Op {
 	case plan.SlotBound:
 		c.bound[s] = true
