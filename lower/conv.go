@@ -199,7 +199,8 @@ func (v *conv) tileFor(l *target.Level) tile {
 	if v.strip > 0 {
 		split = evenly
 	}
-	return gemmTile(l, v.ow, ir.Const(blocks(v.oc/v.group)*block), split)
+	best := bestTiles(l, v.ow, ir.Const(blocks(v.oc/v.group)*block), split)
+	return v.body.c.chooseTile(convTile, l, best, v.sizes(), v, v.strip)
 }
 
 // groups is the number of groups of output blocks that a tile takes at once, over all groups.
@@ -234,7 +235,20 @@ func (v *conv) lower(c *Ctx) error {
 
 // rowsOuter: with small weights, each row of the input is used for all output channels while it is in
 // cache; with large ones a group of weights is used for all rows.
-func (v *conv) rowsOuter() bool { return v.weightLen()*4 <= 512<<10 }
+func (v *conv) rowsOuter() bool {
+	const most = 512 << 10
+	size := v.weightLen() * 4
+	if size*4 < most || size > most*4 || !fixed(v.sizes()...) {
+		return size <= most
+	}
+	return v.body.c.rather(convOrder, fmt.Sprint(v.sizes(), v), "rows", "weights", size <= most)
+}
+
+// sizes and String tell convolutions apart that take different times.
+func (v *conv) sizes() []ir.Dim { return []ir.Dim{v.h, v.w, v.oh, v.ow} }
+func (v *conv) String() string {
+	return fmt.Sprintf(" n%v %dx%d s%dx%d d%dx%d c%d o%d g%d plain=%v", v.n, v.kh, v.kw, v.sh, v.sw, v.dh, v.dw, v.c, v.oc, v.group, v.plain)
+}
 
 func (v *conv) build(k *K) {
 	ng := ir.Const(v.groups(k.Level))

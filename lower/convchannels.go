@@ -1,6 +1,8 @@
 package lower
 
 import (
+	"fmt"
+
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/tensor"
@@ -20,7 +22,10 @@ func lowerConvChannels(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 		return err
 	}
 	w, bias := c.constOf(anchor.Operands[1]), p.bias
-	if w == nil || bias != nil && c.constOf(bias) == nil || p.group != 1 || p.ws[0] <= fewChannels || p.x.Type.DType != tensor.F32 {
+	if w == nil || bias != nil && c.constOf(bias) == nil || p.group != 1 || p.x.Type.DType != tensor.F32 {
+		return errDecline
+	}
+	if !p.channelsPay(c) {
 		return errDecline
 	}
 	before, after, err := p.padsOf(anchor)
@@ -39,6 +44,15 @@ func lowerConvChannels(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 		return err
 	}
 	return p.inOrder(c, sums)
+}
+
+// channelsPay chooses between vectors of channels and of pixels.
+func (v *plainConv) channelsPay(c *Ctx) bool {
+	many, sizes := v.ws[0] > fewChannels, []ir.Dim{v.oh, v.ow}
+	if v.ws[0]*4 < fewChannels || v.ws[0] > fewChannels*4 || !fixed(sizes...) {
+		return many
+	}
+	return c.rather(convVectors, fmt.Sprint(v.n, sizes, v.ws, v.s, v.d), "channels", "pixels", many)
 }
 
 // inOrder emits the step that takes the results of channels out of blocks, and the epilogue.

@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -48,7 +49,10 @@ func (k *K) panelBuf(p panels) *loop.Buf {
 
 // gemmTile picks the register tile for a level: the one with the least estimated time for the shape, whose rows
 // are split into tiles by split.
-func gemmTile(l *target.Level, m, n ir.Dim, split splitter) tile {
+func gemmTile(l *target.Level, m, n ir.Dim, split splitter) tile { return bestTiles(l, m, n, split)[0] }
+
+// bestTiles are the best tile, and the best of other widths that are worth measuring, by estimated time.
+func bestTiles(l *target.Level, m, n ir.Dim, split splitter) []tile {
 	rows, blocks := int64(1<<20), int64(1<<20)
 	if m.IsConst() {
 		rows = max(1, m.Value())
@@ -56,20 +60,29 @@ func gemmTile(l *target.Level, m, n ir.Dim, split splitter) tile {
 	if n.IsConst() {
 		blocks = max(1, (n.Value()+15)/16)
 	}
-	best, cost := tile{1, 1}, 0.0
-	for r := 1; r <= l.Tile; r++ {
-		for b := 1; b <= 8; b++ {
+	cost := map[tile]float64{}
+	var best []tile // of each width
+	for b := 1; b <= 8 && int64(b) <= max(blocks, 1); b++ {
+		for r := 1; r <= l.Tile && int64(r) <= rows; r++ {
 			t := tile{r, b}
-			if !t.fits(l) || int64(r) > rows || int64(b) > blocks {
+			if !t.fits(l) {
 				continue
 			}
-			c := tilesCost(l, split(rows, int64(r)), blocks, int64(b))
-			if cost == 0 || c < cost {
-				best, cost = t, c
+			cost[t] = tilesCost(l, split(rows, int64(r)), blocks, int64(b))
+			switch {
+			case r == 1:
+				best = append(best, t)
+			case cost[t] < cost[best[len(best)-1]]:
+				best[len(best)-1] = t
 			}
 		}
 	}
-	return best
+	slices.SortStableFunc(best, func(x, y tile) int { return cmp.Or(cmp.Compare(cost[x], cost[y]), x.rows-y.rows) })
+	worth := 1
+	for worth < min(len(best), 4) && cost[best[worth]] <= doubt*cost[best[0]] {
+		worth++
+	}
+	return best[:worth]
 }
 
 // run is a number of tiles with as many rows each.
@@ -106,12 +119,15 @@ func tilesCost(l *target.Level, split []run, blocks, b int64) float64 {
 
 // tileFor picks the register tile for a level; where M is known, there are tiles with as many rows as it.
 func (g *gemm) tileFor(l *target.Level) tile {
-	t := gemmTile(l, g.m, g.n, evenly)
-	if g.m.IsConst() && g.m.Value() > 0 {
-		tiles := g.m.CeilDiv(int64(t.rows)).Value()
-		t.rows = int(g.m.CeilDiv(tiles).Value())
+	best := bestTiles(l, g.m, g.n, evenly)
+	if !g.m.IsConst() || g.m.Value() == 0 {
+		return best[0]
 	}
-	return t
+	for i := range best {
+		tiles := g.m.CeilDiv(int64(best[i].rows)).Value()
+		best[i].rows = int(g.m.CeilDiv(tiles).Value())
+	}
+	return g.body.c.chooseTile(gemmTiles, l, best, append([]ir.Dim{g.m, g.n, g.k}, g.batch...), g.aRow, g.twice())
 }
 
 // firstRow is the first row of tile i.

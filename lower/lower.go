@@ -26,6 +26,8 @@ type Options struct {
 	HasHost func(op string) bool
 	// Strict keeps reductions in the order of their elements.
 	Strict bool
+	// Choose makes the choices that come up, nil as the cost models do.
+	Choose func(c Choice) int
 }
 
 // Program is a lowered module.
@@ -36,6 +38,8 @@ type Program struct {
 	Weights *Weights
 	// HostSteps names the ops that run as host functions, with their nodes.
 	HostSteps []string
+	// Asked are the choices that came up, if there is Options.Choose.
+	Asked []Asked
 }
 
 // errDecline is what a rule returns when it cannot compile an op in this configuration.
@@ -287,6 +291,7 @@ func (c *Ctx) op(op *ir.Op) error {
 		}
 		mark := c.mark()
 		err := rule(c, op)
+		c.answered(mark.asked, mark.steps)
 		if err == nil {
 			err = c.unequal
 		}
@@ -301,13 +306,13 @@ func (c *Ctx) op(op *ir.Op) error {
 func (c *Ctx) addStep(s plan.Step) { c.p.Steps = append(c.p.Steps, s) }
 
 // mark is a state of lowering to which reset goes back.
-type mark struct{ steps, lazy int }
+type mark struct{ steps, lazy, asked int }
 
 // mark and reset undo the steps of a rule that declined half way.
-func (c *Ctx) mark() mark { return mark{len(c.p.Steps), len(c.lazy)} }
+func (c *Ctx) mark() mark { return mark{len(c.p.Steps), len(c.lazy), len(c.prog.Asked)} }
 
 func (c *Ctx) reset(m mark) {
-	c.p.Steps = c.p.Steps[:m.steps]
+	c.p.Steps, c.prog.Asked = c.p.Steps[:m.steps], c.prog.Asked[:m.asked]
 	c.unequal = nil
 	c.forget(m.lazy)
 }

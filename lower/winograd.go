@@ -43,7 +43,11 @@ func (v *conv) winogradPays(c *Ctx, w, bias *ir.Value) bool {
 	// More memory for weights has to be worth it.
 	const growthPerNs = 4
 	growth := 4 * (winoMul - 9) * channels
-	return direct > 1.3*(products+stream) && growth < growthPerNs*(direct-products-stream)
+	pays := direct > 1.3*(products+stream) && growth < growthPerNs*(direct-products-stream)
+	if direct < products+stream {
+		return pays
+	}
+	return c.rather(convAlgorithm, fmt.Sprint(v.sizes(), v), "winograd4", "direct", pays)
 }
 
 func (v *conv) tileRows() int64 { return (v.oh.Value() + winoOut - 1) / winoOut }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
 	"github.com/nnc-go/nnc/internal/driver"
+	"github.com/nnc-go/nnc/internal/tune"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -31,10 +33,25 @@ func buildCommand() *cobra.Command {
 	fs.StringVar(&e.Kind, "emit", "exe", "`WHAT` to make:"+kindList())
 	f.add(fs, "auto")
 	fs.BoolVar(&verbose, "v", false, "say more: times of the stages, passes, host operations")
+	var measured bool
+	var t driver.Tune
+	fs.BoolVar(&measured, "tune", false, "measure on this machine which schedules are the fastest, for this machine; remembers what it has measured")
+	fs.StringVar(&t.Cache, "tune-cache", "", "the `DIR` where -tune remembers; nnc/tune in the user's cache by default")
+	fs.DurationVar(&t.Time, "tune-time", driver.TuneTime, "the `DURATION` after which -tune leaves the rest to the cost models")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		tg, err := f.parseTarget()
+		if err != nil {
+			return err
+		}
+		if measured && !fs.Changed("cpu") && tg.Arch.Name == runtime.GOARCH {
+			f.cpu = "native"
+		}
 		o, err := f.options(c.ErrOrStderr())
 		if err != nil {
 			return err
+		}
+		if measured {
+			o.Tune = &t
 		}
 		e.Version, e.Command = version(), commandLine(fs, args[0])
 		p, err := buildProduct(c, args[0], o, e)
@@ -105,6 +122,9 @@ func printProduct(w io.Writer, p *driver.Product, verbose bool) {
 	if host > 0 {
 		fmt.Fprintf(w, "  host: %s\n", hostList(c.Program.HostSteps, verbose))
 	}
+	if c.Tuned != nil {
+		printTuned(w, c.Tuned, verbose)
+	}
 	if p.Golden != "" {
 		fmt.Fprintf(w, "  no golden test: %s\n", p.Golden)
 	}
@@ -116,6 +136,31 @@ func printProduct(w io.Writer, p *driver.Product, verbose bool) {
 		fmt.Fprintf(w, "    %-8s %v\n", s.Stage, round(s.Time))
 	}
 	fmt.Fprintf(w, "%s", c.Stats)
+}
+
+// printTuned says what measuring has changed.
+func printTuned(w io.Writer, r *tune.Report, verbose bool) {
+	if len(r.Decisions) == 0 && r.Left == 0 {
+		fmt.Fprintln(w, "  tuned: no choice came up whose sizes are known (-shape fixes those of inputs)")
+		return
+	}
+	changed, cached := 0, 0
+	for _, d := range r.Decisions {
+		if d.Chosen != 0 {
+			changed++
+		}
+		if d.Cached {
+			cached++
+		}
+	}
+	fmt.Fprintf(w, "  tuned: %d of %d choices are not the cost models', for %v less a run on one thread; %d were known", changed, len(r.Decisions), round(r.Gain()), cached)
+	if r.Left > 0 {
+		fmt.Fprintf(w, "; -tune-time left %d to the cost models", r.Left)
+	}
+	fmt.Fprintln(w)
+	if verbose {
+		r.Print(w)
+	}
 }
 
 // hostShown is how many host steps a line names.

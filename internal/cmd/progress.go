@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -57,10 +58,13 @@ func (p *progress) show(f *os.File) {
 }
 
 // set is a driver.Options.Progress.
-func (p *progress) set(stage string, _ float64) {
+func (p *progress) set(stage string, share float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stage = stage
+	if share > 0 {
+		p.stage += fmt.Sprintf(" %.0f%%", 100*share)
+	}
 }
 
 // end removes the line.

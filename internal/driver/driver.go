@@ -18,6 +18,7 @@ import (
 	"github.com/nnc-go/nnc/backend/goasm"
 	"github.com/nnc-go/nnc/backend/llvm"
 	"github.com/nnc-go/nnc/frontend/onnx"
+	"github.com/nnc-go/nnc/internal/tune"
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/eval"
 	"github.com/nnc-go/nnc/lower"
@@ -38,6 +39,7 @@ type Options struct {
 	Log         io.Writer                         // dumps and times that Debug asks for
 	After       func(pass string, m *ir.Module)   // snapshots
 	Progress    func(stage string, share float64) // may be nil
+	Tune        *Tune                             // nil: the cost models choose schedules
 }
 
 // Compiled is a model on its way to code.
@@ -50,11 +52,13 @@ type Compiled struct {
 	Program *lower.Program
 	Backend backend.Backend
 	Times   []StageTime
+	Tuned   *tune.Report // nil without Options.Tune
 
 	missing error // why there is no Backend
 	opts    Options
 	dir     string
 	weights *lower.Weights
+	memory  []byte // the weights, where they are in memory already
 }
 
 // StageTime is how long a level took.
@@ -101,7 +105,10 @@ func start(name string, opts Options) (*Compiled, error) {
 		return nil, fmt.Errorf("-math=%s: want strict, default or fast", opts.Math)
 	}
 	c := &Compiled{Name: name, Target: t, opts: opts}
-	return c, c.chooseBackend()
+	if err := c.chooseBackend(); err != nil || opts.Tune == nil {
+		return c, err
+	}
+	return c, c.tunable()
 }
 
 // chooseBackend finds the backend, and keeps of the target's levels those that it has code for. That it is not
@@ -142,16 +149,28 @@ func (c *Compiled) middle(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return c.stage(ctx, "lower", func() (err error) {
-		if c.dir, err = os.MkdirTemp("", "nnc-"); err != nil {
+	var choose func(lower.Choice) int
+	var err error
+	if c.dir, err = os.MkdirTemp("", "nnc-"); err != nil {
+		return err
+	}
+	if c.opts.Tune != nil {
+		if err := c.stage(ctx, "tune", func() error { return c.tune(ctx) }); err != nil {
 			return err
 		}
+		choose = c.Tuned.Choose
+	}
+	return c.stage(ctx, "lower", func() (err error) {
 		if c.weights, err = lower.NewWeights(c.dir); err != nil {
 			return err
 		}
-		c.Program, err = lower.Lower(c.Module, c.Target, c.weights, lower.Options{HasHost: hasHost, Strict: c.opts.Math == "strict"})
+		c.Program, err = lower.Lower(c.Module, c.Target, c.weights, c.loweringOptions(choose))
 		return err
 	})
+}
+
+func (c *Compiled) loweringOptions(choose func(lower.Choice) int) lower.Options {
+	return lower.Options{HasHost: hasHost, Strict: c.opts.Math == "strict", Choose: choose}
 }
 
 func hasHost(op string) bool { return eval.Lookup(op) != nil }
@@ -269,6 +288,9 @@ func (c *Compiled) Warnings() (ws []string) {
 	}
 	if c.Stats != nil {
 		ws = append(ws, c.Stats.Warnings...)
+	}
+	if c.Tuned != nil {
+		ws = append(ws, c.Tuned.Warnings...)
 	}
 	return ws
 }

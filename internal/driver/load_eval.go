@@ -2,25 +2,22 @@ package driver
 
 import (
 	"fmt"
-	"io"
 	"unsafe"
 
 	"github.com/nnc-go/nnc/ir/eval"
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/runtime/exec"
 	"github.com/nnc-go/nnc/runtime/plan"
-	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
 // model makes the executor of a compiled model whose kernels are at the given addresses and entered by enter.
 func (c *Compiled) model(opts exec.Options, enter func(fn uintptr, args *int64, lo, hi int64), addr func(level, kernel int) uintptr) (*exec.Model, error) {
-	r, err := c.Weights()
-	if err != nil {
-		return nil, err
-	}
-	w := tensor.AlignedBytes(r.Size())
-	if _, err := io.ReadFull(r, w); err != nil {
-		return nil, err
+	w := c.memory
+	if w == nil {
+		var err error
+		if w, err = readWeights(c.weights); err != nil {
+			return nil, err
+		}
 	}
 	var levels []exec.Level
 	for i, lv := range c.Program.Levels {
