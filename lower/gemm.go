@@ -51,6 +51,9 @@ func (k *K) panelBuf(p panels) *loop.Buf {
 // are split into tiles by split.
 func gemmTile(l *target.Level, m, n ir.Dim, split splitter) tile { return bestTiles(l, m, n, split)[0] }
 
+// rowPanels is how many panels one row reads at once: each is a stream from memory, and eight are slower than four.
+const rowPanels = 4
+
 // bestTiles are the best tile, and the best of other widths that are worth measuring, by estimated time.
 func bestTiles(l *target.Level, m, n ir.Dim, split splitter) []tile {
 	rows, blocks := int64(1<<20), int64(1<<20)
@@ -60,9 +63,13 @@ func bestTiles(l *target.Level, m, n ir.Dim, split splitter) []tile {
 	if n.IsConst() {
 		blocks = max(1, (n.Value()+15)/16)
 	}
+	most := int64(8)
+	if rows == 1 {
+		most = rowPanels
+	}
 	cost := map[tile]float64{}
 	var best []tile // of each width
-	for b := 1; b <= 8 && int64(b) <= max(blocks, 1); b++ {
+	for b := 1; int64(b) <= max(1, min(most, blocks)); b++ {
 		for r := 1; r <= l.Tile && int64(r) <= rows; r++ {
 			t := tile{r, b}
 			if !t.fits(l) {
