@@ -4,7 +4,7 @@ SHARED ?= ../shared
 FUZZTIME ?= 30s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: test conformance conformance-goasm conformance-arm64 types models fuzz-graphs bench microbench stress fuzz lint update
+.PHONY: test conformance conformance-goasm conformance-arm64 types models fuzz-graphs bench bench-kernels stress fuzz lint update
 
 test:
 	$(GO) test ./...
@@ -52,10 +52,13 @@ bench:
 	cd bench && $(GO) run . -nnc ../.cache/nnc -lib "$$lib" -pairs $(PAIRS) -time $(TIME) -cases $(BENCH_CASES) \
 	  -folders 'architectures=$(ARCH),models=$(abspath $(SHARED))/models'
 
-# Go's own benchmarks, and the examples.
-microbench:
-	$(GO) test -run='^$$' -bench=. -benchmem ./...
-	for m in examples/*/model.onnx; do $(GO) run ./cmd/nnc bench $$m || exit 1; done
+# Kernels alone, each as a model of one op through the whole compiler, on one thread; bench/README.md. Two files of it are for
+# benchstat (golang.org/x/perf/cmd/benchstat).
+KERNELS ?= .
+COUNT ?= 5
+LEVEL ?= native
+bench-kernels:
+	$(GO) test ./internal/driver -run='^$$' -bench='$(KERNELS)' -count=$(COUNT) -timeout 1h -args -level=$(LEVEL) -backend=$(or $(BACKEND),auto)
 
 # The runtime under load: 64 goroutines with 1000 runs each on one model, with and without the race detector, beside
 # the collector, a profile at 1 kHz, traces and changes of GOMAXPROCS.

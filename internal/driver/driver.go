@@ -58,7 +58,8 @@ type Compiled struct {
 	opts    Options
 	dir     string
 	weights *lower.Weights
-	memory  []byte // the weights, where they are in memory already
+	memory  []byte                   // the weights, where they are in memory already
+	choose  func(c lower.Choice) int // nil for the cost models
 }
 
 // StageTime is how long a level took.
@@ -149,7 +150,6 @@ func (c *Compiled) middle(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	var choose func(lower.Choice) int
 	var err error
 	if c.dir, err = os.MkdirTemp("", "nnc-"); err != nil {
 		return err
@@ -158,13 +158,13 @@ func (c *Compiled) middle(ctx context.Context) error {
 		if err := c.stage(ctx, "tune", func() error { return c.tune(ctx) }); err != nil {
 			return err
 		}
-		choose = c.Tuned.Choose
+		c.choose = c.Tuned.Choose
 	}
 	return c.stage(ctx, "lower", func() (err error) {
 		if c.weights, err = lower.NewWeights(c.dir); err != nil {
 			return err
 		}
-		c.Program, err = lower.Lower(c.Module, c.Target, c.weights, c.loweringOptions(choose))
+		c.Program, err = lower.Lower(c.Module, c.Target, c.weights, c.loweringOptions(c.choose))
 		return err
 	})
 }
