@@ -56,6 +56,11 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	if v.window, err = newWindow(anchor, ws[2], ws[3], xs[2], xs[3], at[2], at[3]); err != nil {
 		return err
 	}
+	if v.plain {
+		if p := v.byPhases(c, anchor.Operands[1], anchor.Operand(2)); p != nil {
+			return p.lower(c, anchor.Operands[1], anchor.Operand(2))
+		}
+	}
 	if v.winogradPays(c, anchor.Operands[1], anchor.Operand(2)) {
 		return v.lowerWinograd(c, anchor.Operands[1], anchor.Operand(2))
 	}
