@@ -2,6 +2,7 @@ package lower
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/nnc-go/nnc/ir"
@@ -23,6 +24,8 @@ var Choices = [...]struct{ Name, Why string }{
 	convAlgorithm: {"conv.algorithm", "Winograd moves more memory for fewer products; what memory costs depends on who else used the caches"},
 	convVectors:   {"conv.vectors", "vectors of output channels or of pixels: padding in the one, shuffles in the other"},
 	convOrder:     {"conv.order", "rows or weights in the outer loop: which of them stays in cache depends on its size"},
+	convRows:      {"conv.rows", "rows of pixels that are computed as one: fewer remainders of tiles, fewer iterations to share out"},
+	dwTile:        {"depthwise.tile", "pixels of a register tile: loads of weights that they share, or sums in progress"},
 	convTile:      {"conv.tile", "pixels by channels of a register tile"},
 	gemmTiles:     {"gemm.tile", "rows by columns of a register tile"},
 }
@@ -34,6 +37,8 @@ const (
 	convAlgorithm choiceName = iota
 	convVectors
 	convOrder
+	convRows
+	dwTile
 	convTile
 	gemmTiles
 )
@@ -82,6 +87,17 @@ func (c *Ctx) answered(n, first int) {
 	c.prog.Asked = kept
 }
 
+// String names the ops, for the keys of choices.
+func (b *body) String() string {
+	s := ""
+	for _, op := range b.ops {
+		if op.Info.Name != "Const" {
+			s += " " + op.Info.Name
+		}
+	}
+	return s
+}
+
 // doubt is how many times the least estimated cost of a register tile another may have to be worth measuring.
 const doubt = 1.4
 
@@ -95,6 +111,20 @@ func (c *Ctx) chooseTile(name choiceName, l *target.Level, tiles []tile, sizes [
 		texts = append(texts, fmt.Sprintf("%dx%d", t.rows, t.blocks*target.Block))
 	}
 	return tiles[c.choose(name, fmt.Sprint(l.Name, " ", sizes, more), texts...)]
+}
+
+// chooseRows decides how many rows of a convolution on pixels become one; cost estimates a pixel's time by them.
+func (c *Ctx) chooseRows(v *conv, best int64, cost map[int64]float64) int64 {
+	if c.Opts.Choose == nil {
+		return best
+	}
+	rows, texts := []int64{best}, []string{fmt.Sprint(best)}
+	for _, f := range slices.Sorted(maps.Keys(cost)) {
+		if f != best && cost[f] < 1.1*cost[best] && len(rows) < 4 {
+			rows, texts = append(rows, f), append(texts, fmt.Sprint(f))
+		}
+	}
+	return rows[c.choose(convRows, fmt.Sprint(v.sizes(), v), texts...)]
 }
 
 // fixed reports whether all dimensions are known: what is fast with the sizes of a measurement need not be with others.

@@ -184,16 +184,18 @@ func (v *conv) flatten(c *Ctx) {
 	top := c.Target.Levels[len(c.Target.Levels)-1]
 	oh, ow := v.oh.Value(), v.ow.Value()
 	best, cost := int64(1), -1.0
+	perPixel := map[int64]float64{} // by rows that become one
 	for f := int64(1); f <= oh; f++ {
 		if oh%f != 0 || f > 1 && ow*f > 512 {
 			continue
 		}
 		t := gemmTile(top, ir.Const(ow*f), ir.Const(v.oc/v.group), remainder)
 		per := tilesCost(top, remainder(ow*f, int64(t.rows)), blocks(v.oc/v.group), int64(t.blocks)) / float64(ow*f)
-		if cost < 0 || per < cost*0.98 {
+		if perPixel[f] = per; cost < 0 || per < cost*0.98 {
 			best, cost = f, per
 		}
 	}
+	best = c.chooseRows(v, best, perPixel)
 	v.oh, v.ow = ir.Const(oh/best), ir.Const(ow*best)
 	v.h, v.w = v.oh, v.ow
 }
@@ -252,7 +254,7 @@ func (v *conv) rowsOuter() bool {
 // sizes and String tell convolutions apart that take different times.
 func (v *conv) sizes() []ir.Dim { return []ir.Dim{v.h, v.w, v.oh, v.ow} }
 func (v *conv) String() string {
-	return fmt.Sprintf(" n%v %dx%d s%dx%d d%dx%d c%d o%d g%d plain=%v", v.n, v.kh, v.kw, v.sh, v.sw, v.dh, v.dw, v.c, v.oc, v.group, v.plain)
+	return fmt.Sprintf(" n%v %dx%d s%dx%d d%dx%d c%d o%d g%d plain=%v%v", v.n, v.kh, v.kw, v.sh, v.sw, v.dh, v.dw, v.c, v.oc, v.group, v.plain, v.body)
 }
 
 func (v *conv) build(k *K) {
@@ -507,9 +509,19 @@ func (v *conv) lowerDepthwise(c *Ctx) error {
 	})
 }
 
+// depthwiseTiles are numbers of pixels of a tile of at most so many, the usual one first.
+func (v *conv) depthwiseTiles(most int) (ts []tile) {
+	for _, n := range []int{8, 4, 7, 14, most} {
+		if t := (tile{max(1, min(n, most)), 1}); !slices.Contains(ts, t) {
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}
+
 func (r *convRow) depthwiseRow() {
 	nv, lanes := vectors(r.Level), r.Level.Lanes(4)
-	n := max(1, min(8, r.Level.Tile/nv))
+	n := r.C.chooseTile(dwTile, r.Level, r.depthwiseTiles(r.Level.Tile/nv), r.sizes(), r.conv).rows
 	lo, hi := r.khRange(r.K, r.oh)
 	x := r.Buf(r.x)
 	r.tiles(r.K, n, func(n int, ow0 *loop.Value, valid func(p int, kw int64) bool) {

@@ -52,7 +52,7 @@ func (v *plainConv) channelsPay(c *Ctx) bool {
 	if v.ws[0]*4 < fewChannels || v.ws[0] > fewChannels*4 || !fixed(sizes...) {
 		return many
 	}
-	return c.rather(convVectors, fmt.Sprint(v.n, sizes, v.ws, v.s, v.d), "channels", "pixels", many)
+	return c.rather(convVectors, fmt.Sprint(v.n, sizes, v.ws, v.s, v.d, v.body), "channels", "pixels", many)
 }
 
 // inOrder emits the step that takes the results of channels out of blocks, and the epilogue.

@@ -134,7 +134,7 @@ func (g *gemm) tileFor(l *target.Level) tile {
 		tiles := g.m.CeilDiv(int64(best[i].rows)).Value()
 		best[i].rows = int(g.m.CeilDiv(tiles).Value())
 	}
-	return g.body.c.chooseTile(gemmTiles, l, best, append([]ir.Dim{g.m, g.n, g.k}, g.batch...), g.aRow, g.twice())
+	return g.body.c.chooseTile(gemmTiles, l, best, append([]ir.Dim{g.m, g.n, g.k}, g.batch...), g.aRow, g.body)
 }
 
 // firstRow is the first row of tile i.
