@@ -17,6 +17,8 @@ var opsOwn = []*OpInfo{
 	row("BlockedMaxPool(X) -> Y", poolAttrs+" channels:int", OwnOp, inferBlockedPool, "MaxPool of a blocked tensor"),
 	row("BlockedAveragePool(X) -> Y", avgAttrs+" channels:int", OwnOp, inferBlockedPool, "AveragePool of a blocked tensor"),
 	row("BlockedGlobalAveragePool(X) -> Y", "channels:int", OwnOp, inferBlockedGlobalPool, "GlobalAveragePool of a blocked tensor"),
+	row("ChannelNorm(X, Scale, B?) -> Y", "epsilon:float", OwnOp, inferSame, "LayerNormalization of the channels of each pixel of f32[N,C,H,W]"),
+	row("BlockedChannelNorm(X, Scale, B?) -> Y", "channels:int epsilon:float", OwnOp, inferSame, "ChannelNorm of a blocked tensor"),
 	row("Unpack(X) -> Y", "", OwnOp, inferUnpack, "elements of 2 or 4 bits in a byte each: integers as u8 or i8, f4e2m1 as its codes"),
 	row("Pack(X) -> Y", "to:dtype", OwnOp, inferPack, "the low bits of bytes as elements of a type of 2 or 4 bits"),
 	row("Decode(X) -> Y", "from:dtype", Elementwise|OwnOp, inferDecode, "codes (u8) of a float type of at most 8 bits as f32"),

@@ -232,8 +232,12 @@ func (v *conv) lower(c *Ctx) error {
 		width, build = min(width, float64(v.strip)), v.buildStrips
 	}
 	ns := float64(reduce) * width / float64(t.rows) * t.cycles(top) / 4
+	inPlace := v.body.memInputs()
+	if v.twice() {
+		inPlace = nil // sums are where the operand was before it is read
+	}
 	return c.Kernel(Step{
-		Op: v.op, Name: fmt.Sprintf("conv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out}, InPlace: v.body.memInputs(), NsPerIter: ns, Flops: flops,
+		Op: v.op, Name: fmt.Sprintf("conv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out}, InPlace: inPlace, NsPerIter: ns, Flops: flops,
 		Bytes: bytesOf(v.x).Add(bytesOf(v.out)).AddInt(v.weightLen() * 4),
 		ParAt: func(l *target.Level) ir.Dim { return v.n.Mul(v.oh).Mul(v.segments(l)).MulInt(v.groups(l)) },
 		Build: build,
@@ -351,20 +355,44 @@ func (r *convRow) row(rows int) {
 
 // storeTile writes the pixels of a tile from column ow0 on.
 func (r *convRow) storeTile(a accs, ow0 *loop.Value) {
+	twice := len(a) > 1 && r.twice()
 	for p := range a {
-		for j := range a[p] {
-			r.store(r.AddInt(ow0, int64(p)), j, a[p][j])
+		ow := r.AddInt(ow0, int64(p))
+		for j, acc := range a[p] {
+			if twice {
+				r.Store(r.Buf(r.conv.out), r.index(ow, j), acc)
+			} else {
+				r.store(ow, j, acc)
+			}
 		}
-		r.pad(r.AddInt(ow0, int64(p)))
+		r.pad(ow)
 	}
+	if !twice {
+		return
+	}
+	r.Range(ow0, r.AddInt(ow0, int64(len(a))), 1, func(ow *loop.Value) {
+		for j, v := range r.vs {
+			r.store(ow, j, r.Load(r.Buf(r.conv.out), r.index(ow, j), v.lanes))
+		}
+	})
+}
+
+// twice reports whether a tile's sums are stored and then finished in a loop over its pixels.
+func (v *conv) twice() bool { return v.out.Type.DType == tensor.F32 && v.body.long() }
+
+// index is where vector j of the tile goes for output column ow.
+func (r *convRow) index(ow *loop.Value, j int) *loop.Value {
+	v := r.vs[j]
+	pixel := r.Flatten([]*loop.Value{r.n, r.AddInt(r.ob, int64(v.block)), r.oh, ow}, []ir.Dim{r.conv.n, r.conv.out.Type.Shape[1], r.conv.oh, r.conv.ow})
+	return r.AddInt(r.MulInt(pixel, block), int64(v.lane))
 }
 
 // pad writes zeros to what the tile's vectors leave of the last block.
 func (r *convRow) pad(ow *loop.Value) {
 	last := r.vs[len(r.vs)-1]
-	pixel := r.Flatten([]*loop.Value{r.n, r.AddInt(r.ob, int64(last.block)), r.oh, ow}, []ir.Dim{r.conv.n, r.conv.out.Type.Shape[1], r.conv.oh, r.conv.ow})
+	end := r.index(ow, len(r.vs)-1)
 	for at := last.lane + last.lanes; at < block; at += last.lanes {
-		r.Store(r.Buf(r.conv.out), r.AddInt(r.MulInt(pixel, block), int64(at)), r.Float(loop.Vec(tensor.F32, last.lanes), 0))
+		r.Store(r.Buf(r.conv.out), r.AddInt(end, int64(at-last.lane)), r.Float(loop.Vec(tensor.F32, last.lanes), 0))
 	}
 }
 

@@ -213,6 +213,17 @@ func (b *body) apply(k *K, acc *loop.Value, lanes int, load func(v *ir.Value) *l
 	return get(b.result)
 }
 
+// longActivations are the functions that are not among those of package loop but use them.
+var longActivations = map[string]bool{"Elu": true, "Selu": true, "Celu": true, "Gelu": true, "Mish": true, "Swish": true, "SwiGLU": true}
+
+// long reports whether the body, once for each register of a tile, would keep most sums out of registers and fill the
+// instruction cache.
+func (b *body) long() bool {
+	return slices.ContainsFunc(b.ops, func(op *ir.Op) bool {
+		return longActivations[op.Info.Name] || loop.MathSupported(op.Info.Name, tensor.F32)
+	})
+}
+
 // memInputs are the inputs that are read from memory: all but one-element constants.
 func (b *body) memInputs() []*ir.Value {
 	var out []*ir.Value

@@ -317,16 +317,8 @@ func (g *gemm) tile(k *K, full tile, batch []*loop.Value, group *loop.Value, t t
 	}
 }
 
-// twice reports whether a tile's sums are stored and then finished in a loop over its rows: an epilogue of many
-// instructions, once for each register, would keep most of the sums out of registers and fill the instruction cache.
-func (g *gemm) twice() bool {
-	return g.out.Type.DType == tensor.F32 && slices.ContainsFunc(g.body.ops, func(op *ir.Op) bool {
-		return longActivations[op.Info.Name] || loop.MathSupported(op.Info.Name, tensor.F32)
-	})
-}
-
-// longActivations are the functions that are not among those of package loop but use them.
-var longActivations = map[string]bool{"Elu": true, "Selu": true, "Celu": true, "Gelu": true, "Mish": true, "Swish": true, "SwiGLU": true}
+// twice reports whether a tile's sums are stored and then finished in a loop over its rows.
+func (g *gemm) twice() bool { return g.out.Type.DType == tensor.F32 && g.body.long() }
 
 // loadA gives the reader of A's scalars for the rows of tile i from off, which is row, on.
 func (g *gemm) loadA(k *K, full tile, batch []*loop.Value, i, off, row *loop.Value) func(p int, i *loop.Value, d int64) *loop.Value {

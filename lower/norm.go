@@ -24,7 +24,8 @@ type rowNorm struct {
 
 func normRules() map[string]rule {
 	return map[string]rule{"MeanVarianceNormalization": expandMVN, "LpNormalization": expandLpNorm, "GlobalLpPool": expandGlobalLpPool, "BatchNormalization": expandBatchNorm,
-		"LayerNormalization": lowerLayerNorm, "RMSNormalization": lowerLayerNorm, "InstanceNormalization": lowerGroupNorm, "GroupNormalization": lowerGroupNorm, "LRN": lowerLRN}
+		"LayerNormalization": lowerLayerNorm, "RMSNormalization": lowerLayerNorm, "InstanceNormalization": lowerGroupNorm, "GroupNormalization": lowerGroupNorm, "LRN": lowerLRN,
+		"ChannelNorm": lowerChannelNorm, "BlockedChannelNorm": lowerChannelNorm}
 }
 
 // lowerLayerNorm compiles LayerNormalization and RMSNormalization, over the dimensions from axis on.

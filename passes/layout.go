@@ -95,6 +95,7 @@ func channels(v *ir.Value) (int64, bool) {
 // blockedNames gives the blocked form of ops that read one tensor.
 var blockedNames = map[string]string{
 	"MaxPool": "BlockedMaxPool", "AveragePool": "BlockedAveragePool", "GlobalAveragePool": "BlockedGlobalAveragePool",
+	"ChannelNorm": "BlockedChannelNorm",
 }
 
 // blockable describes the blocked form of op, nil when it has none.
@@ -113,7 +114,7 @@ func blockable(op *ir.Op) *layoutOp {
 	case name == "Conv":
 		return blockableConv(op)
 	case blockedNames[name] != "":
-		if _, ok := channels(op.Operands[0]); ok {
+		if _, ok := channels(op.Operands[0]); ok && (name != "ChannelNorm" || c%target.Block == 0) {
 			return &layoutOp{op: op, name: blockedNames[name], data: []int{0}}
 		}
 	case name == "Concat":

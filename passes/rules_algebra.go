@@ -24,7 +24,7 @@ var algebraRules = []*rule{
 }
 
 func algebraPass(s *State) error {
-	return rewrite(s, slices.Concat(foldRules, viewRules, algebraRules, linearRules))
+	return rewrite(s, slices.Concat(foldRules, viewRules, channelRules, algebraRules, linearRules))
 }
 
 func constRight(rw *rewriter, op *ir.Op) []*ir.Value {

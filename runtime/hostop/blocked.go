@@ -62,5 +62,8 @@ func BlockedMaxPool(c *Call) error { return blocked(c, false, MaxPool) }
 // BlockedAveragePool is AveragePool of a blocked tensor.
 func BlockedAveragePool(c *Call) error { return blocked(c, false, AveragePool) }
 
+// BlockedChannelNorm is ChannelNorm of a blocked tensor.
+func BlockedChannelNorm(c *Call) error { return blocked(c, false, ChannelNorm) }
+
 // BlockedGlobalAveragePool is GlobalAveragePool of a blocked tensor.
 func BlockedGlobalAveragePool(c *Call) error { return blocked(c, false, GlobalAveragePool) }

@@ -155,6 +155,19 @@ func LayerNormalization(c *Call) (err error) {
 	return nil
 }
 
+// ChannelNorm is LayerNormalization of the channels of each pixel of [N,C,H,W].
+func ChannelNorm(c *Call) (err error) {
+	defer guard(&err)
+	x := c.in(0)
+	check(len(x.Shape) == 4, "[N,C,H,W] wanted, got %s", x.TypeString())
+	sub := &Call{In: append([]Value{permute(x, []int{0, 2, 3, 1})}, c.In[1:]...), Attrs: c.Attrs, NumOut: 1}
+	if err := LayerNormalization(sub); err != nil {
+		return err
+	}
+	c.give(permute(sub.Out[0].(*tensor.Tensor), []int{0, 3, 1, 2}))
+	return nil
+}
+
 // RMSNormalization divides by the root mean square over the dimensions from axis on; it also gives the
 // inverse of that.
 func RMSNormalization(c *Call) (err error) {
