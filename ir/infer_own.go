@@ -140,6 +140,37 @@ func inferBlockedGlobalPool(c *InferCtx, op *Op) error {
 	return c.setBlocked(op, s[0], s[1], Dims(1, 1))
 }
 
+func inferBlockedSelect(c *InferCtx, op *Op) error {
+	var n, h, w Dim
+	lanes := Const(0)
+	for i, x := range op.Operands {
+		if !x.Type.Ranked {
+			return c.set(op, dtypeOf(op, 0), append(c.FreshShape(4), Const(blockLanes)))
+		}
+		if err := wantRank(op, i, 5, 5); err != nil {
+			return err
+		}
+		s := x.Type.Shape
+		lanes = lanes.Add(s[1].Mul(s[4]))
+		if i == 0 {
+			n, h, w = s[0], s[2], s[3]
+			continue
+		}
+		for _, d := range [][2]Dim{{n, s[0]}, {h, s[2]}, {w, s[3]}} {
+			if _, err := unify(op, "a dimension", d[0], d[1]); err != nil {
+				return err
+			}
+		}
+	}
+	from := op.Attrs.Ints("from", nil)
+	for _, l := range from {
+		if l < 0 || lanes.IsConst() && l >= lanes.Value() {
+			return op.Errorf("lane %d of %v", l, lanes)
+		}
+	}
+	return c.setBlocked(op, n, Const(int64(len(from))), []Dim{h, w})
+}
+
 // knownBool reports whether v is a bool constant, and which.
 func knownBool(v *Value) (value, known bool) {
 	d := ConstOf(v)

@@ -67,3 +67,24 @@ func BlockedChannelNorm(c *Call) error { return blocked(c, false, ChannelNorm) }
 
 // BlockedGlobalAveragePool is GlobalAveragePool of a blocked tensor.
 func BlockedGlobalAveragePool(c *Call) error { return blocked(c, false, GlobalAveragePool) }
+
+// BlockedSelect gives a blocked tensor whose channel i is lane from[i] of the blocks of all operands, counted through.
+func BlockedSelect(c *Call) (err error) {
+	defer guard(&err)
+	var xs []*tensor.Tensor
+	for i := range c.In {
+		xs = append(xs, c.in(i))
+	}
+	x := concat(xs, 1)
+	x = unblock(x, x.Shape[1]*lanesPerBlock)
+	from := c.Attrs.Ints("from", nil)
+	for _, l := range from {
+		check(l >= 0 && l < x.Shape[1], "lane %d of %d", l, x.Shape[1])
+	}
+	sub := &Call{In: []Value{x, tensor.Of(from, int64(len(from)))}, Attrs: Attrs{"axis": int64(1)}, NumOut: 1}
+	if err := Gather(sub); err != nil {
+		return err
+	}
+	c.give(block(sub.Out[0].(*tensor.Tensor)))
+	return nil
+}
