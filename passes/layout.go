@@ -31,6 +31,13 @@ type layouter struct {
 	form    map[*ir.Value]*ir.Value
 	out     []*ir.Op
 	origin  ir.Origin
+
+	inside     map[*ir.Op]bool // ops of the region
+	moves      map[*ir.Op]bool // ops that move planes
+	planes     map[*ir.Value]*planes
+	planeList  []planeOf
+	selections map[*ir.Value][]planeOf
+	reads      map[*ir.Value][]reading
 }
 
 func layoutPass(s *State) error {
@@ -55,9 +62,11 @@ func layoutRegion(s *State, r *ir.Region) error {
 			}
 		}
 	}
-	l := &layouter{s: s, r: r, ops: map[*ir.Op]*layoutOp{}, users: map[*ir.Value][]*ir.Op{}, escapes: map[*ir.Value]bool{}, form: map[*ir.Value]*ir.Value{}}
+	l := &layouter{s: s, r: r, ops: map[*ir.Op]*layoutOp{}, users: map[*ir.Value][]*ir.Op{}, escapes: map[*ir.Value]bool{}, form: map[*ir.Value]*ir.Value{},
+		inside: map[*ir.Op]bool{}, moves: map[*ir.Op]bool{}, planes: map[*ir.Value]*planes{}, selections: map[*ir.Value][]planeOf{}, reads: map[*ir.Value][]reading{}}
 	found := false
 	for _, op := range r.Ops {
+		l.inside[op] = true
 		for _, v := range op.Operands {
 			if v != nil {
 				l.users[v] = append(l.users[v], op)
@@ -78,6 +87,11 @@ func layoutRegion(s *State, r *ir.Region) error {
 	}
 	if !found {
 		return nil
+	}
+	for _, op := range r.Ops {
+		if movesPlanes[op.Name()] && op.Results[0] != nil {
+			l.planesOf(op.Results[0])
+		}
 	}
 	l.start()
 	l.descend()
@@ -230,8 +244,8 @@ func (l *layouter) start() {
 				return
 			}
 			near := l.blockedDef(lo)
-			for _, u := range l.users[op.Results[0]] {
-				near = near || l.wantsBlocked(u, op.Results[0])
+			for _, r := range l.readings(op.Results[0]) {
+				near = near || r.op != nil && l.wantsBlocked(r.op, r.v)
 			}
 			if near {
 				lo.blocked, changed = true, true
@@ -248,8 +262,11 @@ func (l *layouter) start() {
 
 // blockedDef reports whether an operand of lo comes from a blocked op.
 func (l *layouter) blockedDef(lo *layoutOp) bool {
-	return slices.ContainsFunc(lo.data, func(i int) bool { return l.isBlocked(lo.op.Operands[i]) })
+	return slices.ContainsFunc(lo.data, func(i int) bool { return l.hasBlocked(lo.op.Operands[i]) })
 }
+
+// hasBlocked reports whether v has a blocked form without a plain one.
+func (l *layouter) hasBlocked(v *ir.Value) bool { return l.isBlocked(v) || l.selected(v) }
 
 func (l *layouter) isBlocked(v *ir.Value) bool {
 	return v.Def != nil && l.ops[v.Def] != nil && l.ops[v.Def].blocked
@@ -263,7 +280,7 @@ const plainInput = 4
 func (l *layouter) readsPlain(lo *layoutOp) bool {
 	x := lo.op.Operands[0]
 	c, _ := channels(x)
-	return lo.conv && c <= plainInput && lo.op.Attrs.Int("group", 1) == 1 && !l.isBlocked(x)
+	return lo.conv && c <= plainInput && lo.op.Attrs.Int("group", 1) == 1 && !l.hasBlocked(x)
 }
 
 // wantsBlocked reports whether op reads v in blocked form.
@@ -275,15 +292,15 @@ func (l *layouter) wantsBlocked(op *ir.Op, v *ir.Value) bool {
 	return slices.ContainsFunc(lo.data, func(i int) bool { return op.Operands[i] == v })
 }
 
-// wantsPlain reports whether anything reads v as it was.
+// wantsPlain reports whether anything reads v, or what ops that move planes make of it, as it was.
 func (l *layouter) wantsPlain(v *ir.Value) bool {
-	return l.escapes[v] || slices.ContainsFunc(l.users[v], func(u *ir.Op) bool {
-		lo := l.ops[u]
-		if lo == nil || !lo.blocked || l.readsPlain(lo) {
+	return slices.ContainsFunc(l.readings(v), func(r reading) bool {
+		lo := l.ops[r.op]
+		if lo == nil || !lo.blocked || l.readsPlain(lo) || !l.hasBlocked(r.v) {
 			return true
 		}
-		for i, w := range u.Operands { // read beside the data, as a plane
-			if w == v && !slices.Contains(lo.data, i) {
+		for i, w := range r.op.Operands { // read beside the data, as a plane
+			if w == r.v && !slices.Contains(lo.data, i) {
 				return true
 			}
 		}
@@ -331,16 +348,26 @@ func (l *layouter) cost(v *ir.Value) float64 {
 
 // around is the cost that depends on lo's choice.
 func (l *layouter) around(lo *layoutOp) float64 {
-	v := lo.op.Results[0]
-	sum := l.cost(v)
+	sum := 0.0
 	seen := map[*ir.Value]bool{}
+	add := func(v *ir.Value) {
+		if !seen[v] {
+			seen[v] = true
+			sum += l.cost(v)
+		}
+	}
+	add(lo.op.Results[0])
+	for _, r := range l.readings(lo.op.Results[0]) {
+		add(r.v)
+	}
 	for _, i := range lo.data {
-		if x := lo.op.Operands[i]; !seen[x] {
-			seen[x] = true
-			sum += l.cost(x)
+		add(lo.op.Operands[i])
+		for _, p := range l.selection(lo.op.Operands[i]) {
+			add(p.root)
 		}
 	}
 	if lo.blocked {
+		v := lo.op.Results[0]
 		sum += elements(v, true) - elements(v, false)
 	}
 	return sum

@@ -13,6 +13,9 @@ import (
 func (l *layouter) convert() error {
 	for _, op := range l.r.Ops {
 		lo := l.ops[op]
+		if l.moves[op] && !slices.ContainsFunc(op.Results, l.wantsPlain) {
+			continue
+		}
 		if lo == nil || !lo.blocked {
 			l.out = append(l.out, op)
 			continue
@@ -88,13 +91,18 @@ func (l *layouter) blockedForm(v *ir.Value) (*ir.Value, error) {
 	if f := l.form[v]; f != nil {
 		return f, nil
 	}
-	f, err := l.emit("Block", nil, v)
+	name := "layout-block"
+	make := func() (*ir.Value, error) { return l.emit("Block", nil, v) }
+	if l.selected(v) {
+		name, make = "layout-select", func() (*ir.Value, error) { return l.emitSelect(v) }
+	}
+	f, err := make()
 	if err != nil {
 		return nil, err
 	}
 	f.Name = v.Name
 	l.form[v] = f
-	l.s.hit("layout-block")
+	l.s.hit(name)
 	return f, nil
 }
 
