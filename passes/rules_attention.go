@@ -150,6 +150,11 @@ func permutedOf(v *ir.Value) permuted {
 	for i := range v.Type.Shape {
 		p.perm = append(p.perm, int64(i))
 	}
+	return p.look()
+}
+
+// look looks through further transposes and scales.
+func (p permuted) look() permuted {
 	for {
 		if x, c := scaledBy(p.x); x != nil {
 			p.x, p.scale = x, p.scale*c
@@ -168,6 +173,31 @@ func permutedOf(v *ir.Value) permuted {
 		}
 		p.x = op.Operands[0]
 	}
+}
+
+// unrepeated looks through the repetition of each head for a group of queries' heads: [B,H,L,D] viewed as
+// [B,H,1,L,D], expanded to [B,H,n,L,D] and viewed as [B,H*n,L,D]. n is 1 where there is none.
+func (p permuted) unrepeated() (permuted, int64) {
+	flat := def(p.x, "Reshape")
+	if flat == nil || len(p.perm) != 4 || p.perm[1] != 1 {
+		return p, 1
+	}
+	wide := def(flat.Operands[0], "Expand")
+	if wide == nil || !isTensor(wide.Results[0]) || !isTensor(wide.Operands[0]) {
+		return p, 1
+	}
+	from := def(wide.Operands[0], "Reshape", "Unsqueeze")
+	w := wide.Results[0].Type.Shape
+	if from == nil || !isTensor(from.Operands[0]) || len(w) != 5 || !w[2].IsConst() {
+		return p, 1
+	}
+	n, x := w[2].Value(), from.Operands[0]
+	same := func(v *ir.Value, shape ...ir.Dim) bool { return sameShape(v.Type, ir.Type{Ranked: true, Shape: shape}) }
+	if !same(x, w[0], w[1], w[3], w[4]) || !same(wide.Operands[0], w[0], w[1], ir.Const(1), w[3], w[4]) || !same(p.x, w[0], w[1].MulInt(n), w[3], w[4]) {
+		return p, 1
+	}
+	p.x = x
+	return p.look(), n
 }
 
 // swapLast exchanges the last two dimensions.
@@ -233,14 +263,20 @@ func spelledAttention(rw *rewriter, op *ir.Op) []*ir.Value {
 		return nil
 	}
 	p[1] = p[1].swapLast()
-	return rw.makeAttention(s, p, out)
+	k, nk := p[1].unrepeated()
+	v, nv := p[2].unrepeated()
+	if nk != nv {
+		return rw.makeAttention(s, p, 1, out)
+	}
+	return rw.makeAttention(s, [3]permuted{p[0], k, v}, nk, out)
 }
 
-// makeAttention builds Attention of q, k and v, and has its result look like out.
-func (rw *rewriter) makeAttention(s *scored, p [3]permuted, out *ir.Value) []*ir.Value {
+// makeAttention builds Attention of q, k and v, in which n heads of q share one of k and v, and has its result look
+// like out.
+func (rw *rewriter) makeAttention(s *scored, p [3]permuted, n int64, out *ir.Value) []*ir.Value {
 	q, k, v := p[0].dims(), p[1].dims(), p[2].dims()
-	for i := range 2 { // products broadcast, heads of attention do not
-		if !q[i].Equal(k[i]) || !q[i].Equal(v[i]) {
+	for i, n := range []int64{1, n} { // products broadcast, heads of attention do not
+		if !q[i].Equal(k[i].MulInt(n)) || !q[i].Equal(v[i].MulInt(n)) {
 			return nil
 		}
 	}
@@ -255,7 +291,7 @@ func (rw *rewriter) makeAttention(s *scored, p [3]permuted, out *ir.Value) []*ir
 	}
 	attrs := ir.Attrs{"scale": s.scale * p[0].scale * p[1].scale, "masked_score": s.fill}
 	if q[1].IsConst() {
-		attrs["q_num_heads"], attrs["kv_num_heads"] = q[1].Value(), q[1].Value()
+		attrs["q_num_heads"], attrs["kv_num_heads"] = q[1].Value(), q[1].Value()/n
 	}
 	if len(s.masks) > 0 {
 		args = append(args, rw.maskOf(s))
