@@ -178,6 +178,9 @@ func (r *convRow) plainColumns(a accs, x *loop.Buf, base, at *loop.Value) accs {
 	for u*r.dw%r.sw != 0 && u < min(r.kw, 4) {
 		u++
 	}
+	if u < r.kw && r.kw < 2*u {
+		u = 1 // what remains would follow a single turn, with no loop in between
+	}
 	return r.reduceK(r.Int(0), r.Int(r.kw), u, a,
 		func(p int, i *loop.Value, d int64) *loop.Value {
 			return r.Load(x, r.AddInt(r.Add(base, r.MulInt(i, r.dw)), int64(p)*r.sw+d*r.dw), 1)
