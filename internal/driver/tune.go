@@ -24,7 +24,7 @@ import (
 // Tune says how to measure schedules; see package tune.
 type Tune struct {
 	Cache string        // folder; "" is nnc/tune in the user's cache folder
-	Time  time.Duration // to spend at most, less the last run of the tools
+	Time  time.Duration // after which no round of measurements begins; one that has begun takes as much again at most
 }
 
 // TuneTime is what tuning takes at most where the user does not say.

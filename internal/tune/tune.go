@@ -255,10 +255,11 @@ func (t *tuner) left() time.Duration { return t.Budget - t.Now().Sub(t.start) }
 // for the first time, do not count.
 func (t *tuner) measure(ctx context.Context, r Runner, n int) (least [][]time.Duration, ok bool, err error) {
 	least = make([][]time.Duration, n)
-	begin, budget := t.Now(), t.left()/3 // for the rounds that follow there has to be some
+	// For the choices that follow there has to be some time; but what it took to compile is not thrown away.
+	begin, budget := t.Now(), t.left()/3
 	for round := range mostRounds + 1 {
 		for i := range least {
-			if t.left() <= 0 {
+			if late := -t.left(); late >= 0 && round > leastRounds || late > t.Budget {
 				return least, round > leastRounds, nil
 			}
 			d, err := r.Run(ctx, i)
