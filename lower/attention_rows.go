@@ -22,6 +22,15 @@ type queries struct {
 
 func (r *queries) lanes() int { return r.Level.VecBytes / r.a.ct.Size() }
 
+// lanesOf is how many lanes vectors of d features have: few features are part of a register.
+func (r *queries) lanesOf(d ir.Dim) int {
+	w := r.lanes()
+	for d.IsConst() && int64(w) > d.Value() && w*r.a.ct.Size() > 16 {
+		w /= 2
+	}
+	return w
+}
+
 // vectors is how many vectors of keys, or of features of values, are accumulated at a time.
 func (r *queries) vectors() int {
 	if r.Level.Regs >= 32 {
@@ -39,7 +48,7 @@ func (r *queries) emit() {
 		at := r.headAt(a.acc, r.b, r.h, r.AddInt(r.q, int64(p)))
 		r.acc = append(r.acc, at)
 		if !a.oneBlock() {
-			r.vectorLoop(r.Int(0), r.Dim(a.dv), r.lanes(), func(e *loop.Value, lanes int) { r.Store(r.Buf(a.acc.v), r.Add(at, e), r.num(lanes, 0)) })
+			r.vectorLoop(r.Int(0), r.Dim(a.dv), r.lanesOf(a.dv), func(e *loop.Value, lanes int) { r.Store(r.Buf(a.acc.v), r.Add(at, e), r.num(lanes, 0)) })
 		}
 	}
 	lo, hi := r.lo[0], r.hi[n-1]
@@ -196,7 +205,7 @@ func (r *queries) scoreTile(key, n *loop.Value) {
 
 // scoreRow computes the products of one query with n keys from key on, straight from K.
 func (r *queries) scoreRow(key, n *loop.Value) {
-	a, w := r.a, r.lanes()
+	a, w := r.a, r.lanesOf(r.a.d)
 	if r.C.Opts.Strict {
 		w = 1
 	}
@@ -348,7 +357,7 @@ func (r *queries) values(key, n *loop.Value, scale []*loop.Value) {
 			}
 		}
 	}
-	lanes, nv := r.lanes(), r.vectors()
+	lanes, nv := r.lanesOf(a.dv), r.vectors()
 	if a.dv.IsConst() {
 		nv = max(1, min(nv, int(a.dv.Value())/lanes))
 	}
@@ -380,7 +389,7 @@ func (r *queries) finish(p int, top, sum *loop.Value) {
 	inv := r.Select(r.Cmp(loop.EQ, sum, zero), none, r.Div(r.num(1, 1), sum))
 	q := r.AddInt(r.q, int64(p))
 	to := r.headAt(a.y, r.b, r.h, q)
-	r.vectorLoop(r.Int(0), r.Dim(a.dv), r.lanes(), func(e *loop.Value, lanes int) {
+	r.vectorLoop(r.Int(0), r.Dim(a.dv), r.lanesOf(a.dv), func(e *loop.Value, lanes int) {
 		r.storeAs(a.y.v, r.Add(to, e), r.Mul(r.Load(r.Buf(a.acc.v), r.Add(r.acc[p], e), lanes), r.Broadcast(inv, lanes)))
 	})
 	if a.wait == nil {
