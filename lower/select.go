@@ -97,27 +97,36 @@ func (s *argSearch) load(at *loop.Value, lanes int) *loop.Value {
 }
 
 // row searches n neighbouring elements from base on.
-func (s *argSearch) row(base, n *loop.Value) *loop.Value {
-	ct, w := computeType(s.x.Type.DType), s.Level.Lanes(4)
-	i64 := loop.Vec(tensor.I64, w)
-	mid := s.MulInt(s.Div(n, s.Int(int64(w))), int64(w))
-	wide := s.For(s.Int(0), mid, int64(w), []*loop.Value{s.worst(loop.Vec(ct, w)), s.IntOf(i64, 0)}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
-		return s.take(a, s.load(s.Add(base, e), w), s.Add(s.Broadcast(e, w), s.Iota(i64)))
-	})
-	best := []*loop.Value{s.Extract(wide[0], 0), s.Extract(wide[1], 0)}
-	for j := 1; j < w; j++ {
-		best = s.merge(best, s.Extract(wide[0], j), s.Extract(wide[1], j))
+func (s *argSearch) row(base *loop.Value, n ir.Dim) *loop.Value {
+	ct, w, end := computeType(s.x.Type.DType), s.Level.Lanes(4), s.Dim(n)
+	t := loop.Vec(tensor.I64, w)
+	if n.IsConst() && n.Value() <= math.MaxInt32 {
+		t.Elem = tensor.I32
 	}
-	return s.For(mid, n, 1, best, func(e *loop.Value, a []*loop.Value) []*loop.Value {
-		return s.take(a, s.load(s.Add(base, e), 1), e)
-	})[1]
+	at := func(e *loop.Value) *loop.Value { return s.Convert(e, t.Elem) }
+	mid := s.MulInt(s.Div(end, s.Int(int64(w))), int64(w))
+	best := s.For(s.Int(0), mid, int64(w), []*loop.Value{s.worst(loop.Vec(ct, w)), s.IntOf(t, 0)}, func(e *loop.Value, a []*loop.Value) []*loop.Value {
+		return s.take(a, s.load(s.Add(base, e), w), s.Add(s.Broadcast(at(e), w), s.Iota(t)))
+	})
+	for h := w / 2; h > 0; h /= 2 {
+		low, high := make([]int, h), make([]int, h)
+		for i := range h {
+			low[i], high[i] = i, h+i
+		}
+		half := func(x *loop.Value, lanes []int) *loop.Value { return s.Shuffle(x, x, lanes...) }
+		best = s.merge([]*loop.Value{half(best[0], low), half(best[1], low)}, half(best[0], high), half(best[1], high))
+	}
+	best = s.For(mid, end, 1, best, func(e *loop.Value, a []*loop.Value) []*loop.Value {
+		return s.take(a, s.load(s.Add(base, e), 1), at(e))
+	})
+	return s.Convert(best[1], tensor.I64)
 }
 
 // along searches each lane of an axis: put gets the best index for the lanes that begin at inner index e (an
 // index value) of outer index o.
 func (s *argSearch) along(i *loop.Value, outer, n, inner ir.Dim, put func(o, e *loop.Value, lanes int, best *loop.Value)) {
 	if inner.Is(1) {
-		put(i, s.Int(0), 1, s.row(s.MulDim(i, n), s.Dim(n)))
+		put(i, s.Int(0), 1, s.row(s.MulDim(i, n), n))
 		return
 	}
 	chunk, chunks := chunked(inner)
