@@ -45,13 +45,15 @@ func (m *move) collapse() {
 	*m = r
 }
 
-// emit makes the step. Where the innermost dimension of the result is not contiguous in the source but
-// another is, square tiles are moved so that each cache line is read once.
+// emit makes the step.
 func (m *move) emit(c *Ctx, op *ir.Op, name string, src, dst *ir.Value) error {
 	if !compiled(src.Type.DType) {
 		return errDecline
 	}
 	m.collapse()
+	if t := m.turn(src.Type.DType); t != nil {
+		return t.emit(c, op, name, src, dst)
+	}
 	r := len(m.dims)
 	inner := m.dims[r-1]
 	chunk := ir.Const(elemChunk)
