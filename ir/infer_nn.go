@@ -8,7 +8,10 @@ import (
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-func inferMatMul(c *InferCtx, op *Op) error { return c.matMul(op, 0, 1, dtypeOf(op, 0)) }
+func inferMatMul(c *InferCtx, op *Op) error { return c.matMul(op, 0, 1, productType(op)) }
+
+// productType is the type of a product's result: `to`, or that of its operands.
+func productType(op *Op) tensor.DType { return op.Attrs.DType("to", dtypeOf(op, 0)) }
 
 func inferMatMulInteger(c *InferCtx, op *Op) error {
 	return firstErr(onePer(op, 2, 0, -2), onePer(op, 3, 1, -1), c.matMul(op, 0, 1, tensor.I32))
@@ -53,7 +56,7 @@ func (c *InferCtx) matMul(op *Op, a, b int, d tensor.DType) error {
 }
 
 func inferGemm(c *InferCtx, op *Op) error {
-	d := dtypeOf(op, 0)
+	d := productType(op)
 	side := func(i int, trans string) (rows, cols Dim, err error) {
 		if !op.Operands[i].Type.Ranked {
 			return c.Fresh(), c.Fresh(), nil

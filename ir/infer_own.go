@@ -78,8 +78,8 @@ func (c *InferCtx) blockedOperand(op *Op) ([]Dim, error) {
 }
 
 // setBlocked types result 0 as the blocked form of a plain shape.
-func (c *InferCtx) setBlocked(op *Op, n, channels Dim, spatial []Dim) error {
-	return c.set(op, dtypeOf(op, 0), []Dim{n, channels.CeilDiv(blockLanes), spatial[0], spatial[1], Const(blockLanes)})
+func (c *InferCtx) setBlocked(op *Op, d tensor.DType, n, channels Dim, spatial []Dim) error {
+	return c.set(op, d, []Dim{n, channels.CeilDiv(blockLanes), spatial[0], spatial[1], Const(blockLanes)})
 }
 
 func inferUnblock(c *InferCtx, op *Op) error {
@@ -102,7 +102,7 @@ func inferBlockedConv(c *InferCtx, op *Op) error {
 		x = &Value{Type: TensorType(dtypeOf(op, 0), s...)}
 	}
 	if !x.Type.Ranked || !op.Operands[1].Type.Ranked {
-		return c.set(op, x.Type.DType, append(c.FreshShape(4), Const(blockLanes)))
+		return c.set(op, productType(op), append(c.FreshShape(4), Const(blockLanes)))
 	}
 	plain := *op // the same convolution on the plain shape
 	plain.Operands = append([]*Value{x}, op.Operands[1:]...)
@@ -113,7 +113,7 @@ func inferBlockedConv(c *InferCtx, op *Op) error {
 	if err != nil {
 		return err
 	}
-	return c.setBlocked(op, shape[0], shape[1], shape[2:])
+	return c.setBlocked(op, productType(op), shape[0], shape[1], shape[2:])
 }
 
 func inferBlockedPool(c *InferCtx, op *Op) error {
@@ -129,7 +129,7 @@ func inferBlockedPool(c *InferCtx, op *Op) error {
 	if err != nil {
 		return err
 	}
-	return c.setBlocked(op, s[0], s[1], out)
+	return c.setBlocked(op, dtypeOf(op, 0), s[0], s[1], out)
 }
 
 func inferBlockedGlobalPool(c *InferCtx, op *Op) error {
@@ -137,7 +137,7 @@ func inferBlockedGlobalPool(c *InferCtx, op *Op) error {
 	if err != nil {
 		return err
 	}
-	return c.setBlocked(op, s[0], s[1], Dims(1, 1))
+	return c.setBlocked(op, dtypeOf(op, 0), s[0], s[1], Dims(1, 1))
 }
 
 func inferBlockedSelect(c *InferCtx, op *Op) error {
@@ -168,7 +168,7 @@ func inferBlockedSelect(c *InferCtx, op *Op) error {
 			return op.Errorf("lane %d of %v", l, lanes)
 		}
 	}
-	return c.setBlocked(op, n, Const(int64(len(from))), []Dim{h, w})
+	return c.setBlocked(op, dtypeOf(op, 0), n, Const(int64(len(from))), []Dim{h, w})
 }
 
 // knownBool reports whether v is a bool constant, and which.

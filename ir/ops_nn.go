@@ -13,8 +13,8 @@ const (
 
 // Linear algebra, convolutions, pools, normalisations, attention and image ops.
 var opsNN = []*OpInfo{
-	row("MatMul(A, B) -> Y", "", 0, inferMatMul, "product of (batches of) matrices, as numpy's matmul"),
-	row("Gemm(A, B, C?) -> Y", "alpha:float beta:float transA:int transB:int", 0, inferGemm, "alpha*A*B + beta*C; C broadcasts"),
+	row("MatMul(A, B) -> Y", "to:dtype", 0, inferMatMul, "product of (batches of) matrices, as numpy's matmul; `to` is the result's type, the operands' by default"),
+	row("Gemm(A, B, C?) -> Y", "alpha:float beta:float transA:int transB:int to:dtype", 0, inferGemm, "alpha*A*B + beta*C; C broadcasts; `to` as for MatMul"),
 	row("Einsum(Inputs*) -> Output", "equation:string", 0, inferEinsum, "sum of products by Einstein's convention"),
 	row("Det(X) -> Y", "", 0, inferDet, "determinant of (batches of) matrices"),
 	row("ms.Inverse(X) -> Y", "", 0, inferInverse, "inverse of (batches of) matrices"),

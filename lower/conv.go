@@ -24,6 +24,7 @@ type conv struct {
 	group     int64
 	plain     bool
 	depthwise bool
+	pairs     bool  // of bf16; x is seen as words then
 	weights   int32 // plan buffer of the packed weights
 	bias      int32 // plan buffer of the bias padded to blocks, -1 for none
 	body      *body
@@ -36,30 +37,21 @@ func blocks(c int64) int64 { return (c + block - 1) / block }
 
 // lowerBlockedConv compiles a BlockedConv, alone or as the anchor of a Fused group.
 func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
-	x, wt := c.resolve(anchor.Operands[0]), anchor.Operands[1].Type
-	ws, static := ir.StaticShape(wt.Shape)
-	if !static || wt.DType != tensor.F32 || x.Type.DType != tensor.F32 {
-		return errDecline
-	}
-	bd, err := c.newBody(op, anchor)
+	v, err := newConv(anchor)
 	if err != nil {
 		return err
 	}
-	at := anchor.Results[0].Type.Shape
-	v := &conv{op: op, x: x, out: out, body: bd, n: x.Type.Shape[0], group: anchor.Attrs.Int("group", 1),
-		plain: anchor.Attrs.Int("plain_input", 0) != 0, oc: ws[0], c: ws[1] * anchor.Attrs.Int("group", 1)}
-	v.depthwise = v.group > 1 && v.group == v.c && v.group == v.oc
-	if v.group > 1 && !v.depthwise && (ws[1]%block != 0 || v.oc/v.group%block != 0) {
-		return errDecline
-	}
-	xs := x.Type.Shape
-	if v.window, err = newWindow(anchor, ws[2], ws[3], xs[2], xs[3], at[2], at[3]); err != nil {
+	v.op, v.out, v.x = op, out, c.resolve(v.x)
+	if v.body, err = c.newBody(op, anchor); err != nil {
 		return err
 	}
 	if v.plain {
 		if p := v.byPhases(c, anchor.Operands[1], anchor.Operand(2)); p != nil {
 			return p.lower(c, anchor.Operands[1], anchor.Operand(2))
 		}
+	}
+	if err := v.setType(c, anchor); err != nil {
+		return err
 	}
 	if v.winogradPays(c, anchor.Operands[1], anchor.Operand(2)) {
 		return v.lowerWinograd(c, anchor.Operands[1], anchor.Operand(2))
@@ -71,7 +63,8 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 		return v.lowerPlain(c)
 	}
 	if !v.colsInside() && (v.wide() || !v.w.IsConst() || !v.ow.IsConst()) {
-		if v.x, err = v.padColumns(c, op, x, xs[0].Mul(xs[1]).Mul(xs[2]), block); err != nil {
+		xs := v.x.Type.Shape
+		if v.x, err = v.padColumns(c, op, v.x, xs[0].Mul(xs[1]).Mul(xs[2]), v.lanesIn()); err != nil {
 			return err
 		}
 	}
@@ -80,6 +73,26 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	}
 	v.flatten(c)
 	return v.lower(c)
+}
+
+// newConv reads the shapes and attributes of a BlockedConv.
+func newConv(op *ir.Op) (*conv, error) {
+	x, wt := op.Operands[0], op.Operands[1].Type
+	ws, static := ir.StaticShape(wt.Shape)
+	if !static || wt.DType != x.Type.DType {
+		return nil, errDecline
+	}
+	at := op.Results[0].Type.Shape
+	v := &conv{x: x, n: x.Type.Shape[0], group: op.Attrs.Int("group", 1),
+		plain: op.Attrs.Int("plain_input", 0) != 0, oc: ws[0], c: ws[1] * op.Attrs.Int("group", 1)}
+	v.depthwise = v.group > 1 && v.group == v.c && v.group == v.oc
+	if v.group > 1 && !v.depthwise && (ws[1]%block != 0 || v.oc/v.group%block != 0) {
+		return nil, errDecline
+	}
+	xs := x.Type.Shape
+	var err error
+	v.window, err = newWindow(op, ws[2], ws[3], xs[2], xs[3], at[2], at[3])
+	return v, err
 }
 
 // wide reports whether the kernel has too many columns to unroll: the kernels then loop over them.
@@ -91,10 +104,15 @@ func (v *conv) pack(c *Ctx, w, bias *ir.Value) error {
 	if wd == nil || bias != nil && c.constOf(bias) == nil {
 		return v.packAtRunTime(c, w, bias)
 	}
-	off, err := c.weights.Packed(wd, fmt.Sprintf("conv plain=%v dw=%v", v.plain, v.depthwise), func(t *tensor.Tensor) ([]byte, error) {
+	off, err := c.weights.Packed(wd, fmt.Sprintf("conv plain=%v dw=%v pairs=%v", v.plain, v.depthwise, v.pairs), func(t *tensor.Tensor) ([]byte, error) {
 		src, err := floats(t)
 		if err != nil {
 			return nil, err
+		}
+		if v.pairs {
+			single := *v
+			single.pairs = false
+			return tensor.AsBytes(pairRows(single.packWeights(src, t.Shape))), nil
 		}
 		return tensor.AsBytes(v.packWeights(src, t.Shape)), nil
 	})
@@ -139,7 +157,7 @@ func (v *conv) perBlock() int64 {
 	case v.plain:
 		return v.c * v.kh * v.kw * block
 	}
-	return v.inBlocks() * v.kh * v.kw * block * block
+	return v.inBlocks() * v.kh * v.kw * v.lanesIn() * block
 }
 
 func (v *conv) weightLen() int64 { return blocks(v.oc) * v.perBlock() }
@@ -231,7 +249,7 @@ func (v *conv) lower(c *Ctx) error {
 	if v.strip > 0 {
 		width, build = min(width, float64(v.strip)), v.buildStrips
 	}
-	ns := float64(reduce) * width / float64(t.rows) * t.cycles(top) / 4
+	ns := float64(reduce*v.lanesIn()/block) * width / float64(t.rows) * t.cycles(top) / 4
 	inPlace := v.body.memInputs()
 	if v.twice() {
 		inPlace = nil // sums are where the operand was before it is read
@@ -258,7 +276,7 @@ func (v *conv) rowsOuter() bool {
 // sizes and String tell convolutions apart that take different times.
 func (v *conv) sizes() []ir.Dim { return []ir.Dim{v.h, v.w, v.oh, v.ow} }
 func (v *conv) String() string {
-	return fmt.Sprintf(" n%v %dx%d s%dx%d d%dx%d c%d o%d g%d plain=%v%v", v.n, v.kh, v.kw, v.sh, v.sw, v.dh, v.dw, v.c, v.oc, v.group, v.plain, v.body)
+	return fmt.Sprintf(" n%v %dx%d s%dx%d d%dx%d c%d o%d g%d plain=%v pairs=%v%v", v.n, v.kh, v.kw, v.sh, v.sw, v.dh, v.dw, v.c, v.oc, v.group, v.plain, v.pairs, v.body)
 }
 
 func (v *conv) build(k *K) {
@@ -334,7 +352,7 @@ func blockVectors(l *target.Level, n int, channels int64) []blockVector {
 
 // lastChannels is the number of channels of the last block that are no padding.
 func (v *conv) lastChannels() int64 {
-	if v.out.Type.DType != tensor.F32 {
+	if !waits(v.out) {
 		return block // what pads has values of the body then
 	}
 	return (v.oc-1)%block + 1
@@ -353,49 +371,6 @@ func (r *convRow) row(rows int) {
 	})
 }
 
-// storeTile writes the pixels of a tile from column ow0 on.
-func (r *convRow) storeTile(a accs, ow0 *loop.Value) {
-	twice := len(a) > 1 && r.twice()
-	for p := range a {
-		ow := r.AddInt(ow0, int64(p))
-		for j, acc := range a[p] {
-			if twice {
-				r.Store(r.Buf(r.conv.out), r.index(ow, j), acc)
-			} else {
-				r.store(ow, j, acc)
-			}
-		}
-		r.pad(ow)
-	}
-	if !twice {
-		return
-	}
-	r.Range(ow0, r.AddInt(ow0, int64(len(a))), 1, func(ow *loop.Value) {
-		for j, v := range r.vs {
-			r.store(ow, j, r.Load(r.Buf(r.conv.out), r.index(ow, j), v.lanes))
-		}
-	})
-}
-
-// twice reports whether a tile's sums are stored and then finished in a loop over its pixels.
-func (v *conv) twice() bool { return v.out.Type.DType == tensor.F32 && v.body.long() }
-
-// index is where vector j of the tile goes for output column ow.
-func (r *convRow) index(ow *loop.Value, j int) *loop.Value {
-	v := r.vs[j]
-	pixel := r.Flatten([]*loop.Value{r.n, r.AddInt(r.ob, int64(v.block)), r.oh, ow}, []ir.Dim{r.conv.n, r.conv.out.Type.Shape[1], r.conv.oh, r.conv.ow})
-	return r.AddInt(r.MulInt(pixel, block), int64(v.lane))
-}
-
-// pad writes zeros to what the tile's vectors leave of the last block.
-func (r *convRow) pad(ow *loop.Value) {
-	last := r.vs[len(r.vs)-1]
-	end := r.index(ow, len(r.vs)-1)
-	for at := last.lane + last.lanes; at < block; at += last.lanes {
-		r.Store(r.Buf(r.conv.out), r.AddInt(end, int64(at-last.lane)), r.Float(loop.Vec(tensor.F32, last.lanes), 0))
-	}
-}
-
 // initAccs starts the accumulators of rows pixels with the bias.
 func (r *convRow) initAccs(rows int) accs {
 	first := make([]*loop.Value, len(r.vs))
@@ -412,7 +387,7 @@ func (r *convRow) initAccs(rows int) accs {
 // weightAt reads vector j of the weights at offset at within each block's weights.
 func (r *convRow) weightAt(j int, at *loop.Value, d int64) *loop.Value {
 	v, base := r.vs[j], r.MulInt(r.ob, r.perBlock())
-	return r.Load(r.WeightBuf(r.weights, tensor.F32), r.AddInt(r.Add(base, at), int64(v.block)*r.perBlock()+int64(v.lane)+d), v.lanes)
+	return r.Load(r.WeightBuf(r.weights, packedType(r.pairs)), r.AddInt(r.Add(base, at), int64(v.block)*r.perBlock()+int64(v.lane)+d), v.lanes)
 }
 
 // xAt reads pixel p's scalar; base is the index of the tile's first pixel at kernel column 0.
@@ -431,26 +406,26 @@ func (r *convRow) inputRow(kh *loop.Value) *loop.Value {
 }
 
 func (r *convRow) reduceBlocked(a accs, ow0, lo, hi *loop.Value, valid func(p int, kw int64) bool) accs {
-	xb := r.inBlocks()
+	xb, in := r.inBlocks(), r.lanesIn()
 	all := blocks(r.c)
 	u := int64(4)
 	if r.kw*r.kh == 1 {
-		u = 16
+		u = in
 	}
 	inBlock := func(ib *loop.Value, channels int64, a accs) accs {
 		plane := r.Add(r.MulInt(r.n, all), r.Add(r.MulInt(r.cg, xb), ib))
 		return r.loopOver(lo, hi, 1, a, func(kh *loop.Value, a accs) accs {
 			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))
-			base := r.MulInt(r.Add(r.MulDim(row, r.w), r.firstPixel(ow0)), block)
-			at := r.MulInt(r.Add(r.MulInt(ib, r.kh), kh), r.kw*block*block)
+			base := r.MulInt(r.Add(r.MulDim(row, r.w), r.firstPixel(ow0)), in)
+			at := r.MulInt(r.Add(r.MulInt(ib, r.kh), kh), r.kw*in*block)
 			if r.wide() {
 				return r.loopOver(r.Int(0), r.Int(r.kw), 1, a, func(q *loop.Value, a accs) accs {
 					return r.reduceK(r.Int(0), r.Int(channels), u, a,
 						func(p int, i *loop.Value, d int64) *loop.Value {
-							return r.xAt(r.Add(r.Add(base, r.MulInt(q, r.dw*block)), i), p, 0, block, d)
+							return r.xAt(r.Add(r.Add(base, r.MulInt(q, r.dw*in)), i), p, 0, in, d)
 						},
 						func(j int, i *loop.Value, d int64) *loop.Value {
-							return r.weightAt(j, r.Add(at, r.MulInt(r.Add(r.MulInt(q, block), i), block)), d*block)
+							return r.weightAt(j, r.Add(at, r.MulInt(r.Add(r.MulInt(q, in), i), block)), d*block)
 						})
 				})
 			}
@@ -460,10 +435,10 @@ func (r *convRow) reduceBlocked(a accs, ow0, lo, hi *loop.Value, valid func(p in
 						if !valid(p, kw) {
 							return nil
 						}
-						return r.xAt(r.Add(base, i), p, kw, block, d)
+						return r.xAt(r.Add(base, i), p, kw, in, d)
 					},
 					func(j int, i *loop.Value, d int64) *loop.Value {
-						return r.weightAt(j, r.Add(at, r.MulInt(i, block)), (kw*block+d)*block)
+						return r.weightAt(j, r.Add(at, r.MulInt(i, block)), (kw*in+d)*block)
 					})
 			}
 			return a
@@ -471,10 +446,10 @@ func (r *convRow) reduceBlocked(a accs, ow0, lo, hi *loop.Value, valid func(p in
 	}
 	full := r.c / r.group / block
 	if full > 0 {
-		a = r.loopOver(r.Int(0), r.Int(full), 1, a, func(ib *loop.Value, a accs) accs { return inBlock(ib, block, a) })
+		a = r.loopOver(r.Int(0), r.Int(full), 1, a, func(ib *loop.Value, a accs) accs { return inBlock(ib, in, a) })
 	}
 	if rest := r.c / r.group % block; rest > 0 {
-		a = inBlock(r.Int(full), rest, a)
+		a = inBlock(r.Int(full), rest*in/block, a)
 	}
 	return a
 }
@@ -489,32 +464,6 @@ func (r *convRow) reducePlain(a accs, ow0, lo, hi *loop.Value) accs {
 			return r.plainColumns(a, r.Buf(r.x), base, r.MulInt(r.Add(r.MulInt(ic, r.kh), kh), r.kw*block))
 		})
 	})
-}
-
-// store applies the epilogue to vector j of the tile at output column ow and writes it.
-func (r *convRow) store(ow *loop.Value, j int, acc *loop.Value) {
-	v := r.vs[j]
-	r.K.storeBlocked(r.conv.out, r.body, r.n, r.AddInt(r.ob, int64(v.block)), r.oh, ow, r.conv.oh, r.conv.ow, r.Int(int64(v.lane)), acc, v.lanes)
-}
-
-// storeBlocked applies an epilogue at (n, ob, oh, ow, lane) of a blocked tensor and writes the result.
-// ohs and ows are the sizes of rows and columns as the kernel walks them (flattened or not).
-func (k *K) storeBlocked(out *ir.Value, b *body, n, ob, oh, ow *loop.Value, ohs, ows ir.Dim, lane, acc *loop.Value, lanes int) {
-	shape := out.Type.Shape
-	nb := shape[1]
-	res := b.apply(k, acc, lanes, func(v *ir.Value) *loop.Value {
-		st, ok := BroadcastStrides(v.Type.Shape, shape)
-		if !ok {
-			k.Fail(errDecline)
-			return acc
-		}
-		if !ows.Equal(shape[3]) { // flattened: rows are longer
-			st[2] = st[3].Mul(ows)
-		}
-		return k.loadStrided(v, st, []*loop.Value{n, ob, oh, ow, lane}, lanes, nil)
-	})
-	pixel := k.Add(k.MulDim(k.Add(k.MulDim(k.Add(k.MulDim(n, nb), ob), ohs), oh), ows), ow)
-	k.Store(k.Buf(out), k.Add(k.MulInt(pixel, block), lane), k.toMemory(res, out.Type.DType))
 }
 
 func (v *conv) lowerDepthwise(c *Ctx) error {

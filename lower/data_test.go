@@ -23,7 +23,7 @@ func TestData(t *testing.T) { filetest.Run(t, "testdata/*.nir") }
 func TestDataCompiled(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.nir")
 	require.NoError(t, err)
-	tg, err := target.Parse("amd64", "", "linux", "amd64", abi.HasFeatures)
+	tg, err := target.Parse("amd64", "", false, "linux", "amd64", abi.HasFeatures)
 	require.NoError(t, err)
 	for _, f := range files {
 		a, err := txtar.ParseFile(f)

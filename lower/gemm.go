@@ -2,12 +2,10 @@ package lower
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
-	"github.com/nnc-go/nnc/runtime/plan"
 	"github.com/nnc-go/nnc/runtime/tensor"
 	"github.com/nnc-go/nnc/target"
 )
@@ -32,19 +30,7 @@ type gemm struct {
 	// before turns the accumulator into the value of the anchor: alpha and C of Gemm.
 	before func(k *K, acc *loop.Value, load func(v *ir.Value) *loop.Value) *loop.Value
 	extra  []*ir.Value // operands that before loads
-}
-
-// panels is a packed B operand: weights, or a scratch tensor.
-type panels struct {
-	weights int32 // plan buffer, -1 when scratch is used
-	scratch *ir.Value
-}
-
-func (k *K) panelBuf(p panels) *loop.Buf {
-	if p.scratch != nil {
-		return k.Buf(p.scratch)
-	}
-	return k.WeightBuf(p.weights, tensor.F32)
+	pairs  bool        // of bf16: k counts words of two, and A is seen as such
 }
 
 // gemmTile picks the register tile for a level: the one with the least estimated time for the shape, whose rows
@@ -134,7 +120,7 @@ func (g *gemm) tileFor(l *target.Level) tile {
 		tiles := g.m.CeilDiv(int64(best[i].rows)).Value()
 		best[i].rows = int(g.m.CeilDiv(tiles).Value())
 	}
-	return g.body.c.chooseTile(gemmTiles, l, best, append([]ir.Dim{g.m, g.n, g.k}, g.batch...), g.aRow, g.body)
+	return g.body.c.chooseTile(gemmTiles, l, best, append([]ir.Dim{g.m, g.n, g.k}, g.batch...), g.aRow, g.pairs, g.body)
 }
 
 // firstRow is the first row of tile i.
@@ -178,6 +164,9 @@ func (g *gemm) lower(c *Ctx) error {
 		ins = append(ins, g.b.scratch)
 	}
 	flops := nbatch.Mul(g.m).Mul(g.n).Mul(g.k).MulInt(2)
+	if g.pairs {
+		flops = flops.MulInt(2)
+	}
 	bytes := bytesOf(g.a).Add(bytesOf(g.out)).Add(nbatch.Mul(g.n).Mul(g.k).MulInt(4))
 	inPlace := mem
 	if g.twice() {
@@ -292,7 +281,7 @@ func (g *gemm) tile(k *K, full tile, batch []*loop.Value, group *loop.Value, t t
 	for i, s := range g.bBatch {
 		bbase = k.Add(bbase, k.MulDim(batch[i], s))
 	}
-	bbuf := k.panelBuf(g.b)
+	bbuf := g.panelBuf(k)
 	bases := make([]*loop.Value, t.blocks)
 	for j := range bases {
 		bases[j] = k.Add(bbase, k.MulDim(k.Int(int64(j)), g.k.MulInt(target.Block)))
@@ -303,22 +292,31 @@ func (g *gemm) tile(k *K, full tile, batch []*loop.Value, group *loop.Value, t t
 	}
 	a := k.reduceK(k.Int(0), kd, 4, k.zeroAccs(t), g.loadA(k, full, batch, i, off, row), w)
 	col := k.MulInt(group, int64(full.blocks*target.Block))
-	each := func(row *loop.Value, accs []*loop.Value, finish bool) {
+	twice := g.twice() && t.rows > 1
+	beside := twice && g.out.Type.DType != tensor.F32
+	each := func(p *loop.Value, accs []*loop.Value, finish bool) {
 		for j, acc := range accs {
-			g.store(k, batch, row, k.AddInt(col, int64(j*lanes)), acc, j, len(accs), tail, finish)
+			at := k.AddInt(k.MulInt(p, int64(t.blocks*target.Block)), int64(j*lanes))
+			switch {
+			case beside && !finish:
+				k.Store(k.waiting(int64(t.rows*t.blocks*target.Block)), at, acc)
+				continue
+			case beside:
+				acc = k.Load(k.waiting(0), at, lanes)
+			}
+			g.store(k, batch, k.Add(row, p), k.AddInt(col, int64(j*lanes)), acc, j, len(accs), tail, finish)
 		}
 	}
-	twice := g.twice() && t.rows > 1
 	for p := range a {
-		each(k.AddInt(row, int64(p)), a[p], !twice)
+		each(k.Int(int64(p)), a[p], !twice)
 	}
 	if twice {
-		k.Range(row, k.AddInt(row, int64(t.rows)), 1, func(r *loop.Value) { each(r, make([]*loop.Value, len(a[0])), true) })
+		k.Range(k.Int(0), k.Int(int64(t.rows)), 1, func(p *loop.Value) { each(p, make([]*loop.Value, len(a[0])), true) })
 	}
 }
 
-// twice reports whether a tile's sums are stored and then finished in a loop over its rows.
-func (g *gemm) twice() bool { return g.out.Type.DType == tensor.F32 && g.body.long() }
+// twice reports whether a tile's sums wait to be finished in a loop over its rows.
+func (g *gemm) twice() bool { return waits(g.out) && g.body.long() }
 
 // loadA gives the reader of A's scalars for the rows of tile i from off, which is row, on.
 func (g *gemm) loadA(k *K, full tile, batch []*loop.Value, i, off, row *loop.Value) func(p int, i *loop.Value, d int64) *loop.Value {
@@ -484,7 +482,7 @@ func (g *gemm) packB(c *Ctx, b *ir.Value, dims, batch []ir.Dim, row, col ir.Dim)
 	panel := g.k.MulInt(target.Block)
 	cols := g.n.CeilDiv(target.Block)
 	per := g.n.CeilDiv(group).MulInt(8).Mul(panel)
-	g.b = panels{-1, c.Scratch(ir.TensorType(tensor.F32, nb, per))}
+	g.b = panels{weights: -1, scratch: c.Scratch(ir.TensorType(tensor.F32, nb, per))}
 	g.bBatch = nil
 	st := Strides(dims)
 	for i := range dims {
@@ -536,34 +534,4 @@ func (g *gemm) packPanel(k *K, b *ir.Value, c0, src, dst *loop.Value, row, col i
 		})
 	}
 	k.choose(k.Cmp(loop.LE, k.AddInt(c0, target.Block), k.Dim(g.n)), vector, scalar)
-}
-
-// weightPanels packs a constant B[k,n], or its transpose, into panels in the weights.
-func (c *Ctx) weightPanels(d *ir.Data, kk, n int64, trans bool) (panels, error) {
-	off, err := c.weights.Packed(d, fmt.Sprintf("panels %d %d %v", kk, n, trans), func(t *tensor.Tensor) ([]byte, error) {
-		src, err := floats(t)
-		if err != nil {
-			return nil, err
-		}
-		nb := (n + target.Block - 1) / target.Block
-		dst := make([]float32, nb*kk*target.Block)
-		rs, cs := n, int64(1)
-		if trans {
-			rs, cs = 1, kk
-		}
-		for p := range nb {
-			for q := range kk {
-				at := dst[(p*kk+q)*target.Block:]
-				for j := range min(target.Block, n-p*target.Block) {
-					at[j] = src[q*rs+(p*target.Block+j)*cs]
-				}
-			}
-		}
-		return tensor.AsBytes(dst), nil
-	})
-	if err != nil {
-		return panels{}, err
-	}
-	size := (n + 15) / 16 * 16 * kk * 4
-	return panels{weights: c.addBuf(plan.Buf{Kind: plan.BufWeight, Offset: off, Bytes: c.constSlot(size), Name: d.Name})}, nil
 }

@@ -21,6 +21,7 @@ type K struct {
 	step *stepArgs
 	bufs map[bufKey]*loop.Buf
 	dims map[int32]*loop.Value
+	sums *loop.Buf // of a tile, that wait for the epilogue
 	err  error
 }
 

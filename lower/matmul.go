@@ -73,7 +73,7 @@ func lowerMatMulF32(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 		}
 		g.m = ir.Product(g.lead)
 		if d := c.constOf(b); d != nil && g.k.IsConst() && g.n.IsConst() {
-			if g.b, err = c.weightPanels(d, g.k.Value(), g.n.Value(), false); err != nil {
+			if err := g.constant(c, d, b, anchor.Results[0], false); err != nil {
 				return err
 			}
 		} else if err := g.packB(c, b, nil, nil, g.n, ir.Const(1)); err != nil {
@@ -176,7 +176,7 @@ func lowerGemmF32(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	}
 	g.lead = []ir.Dim{g.m}
 	if d := c.constOf(b); d != nil {
-		if g.b, err = c.weightPanels(d, g.k.Value(), g.n.Value(), tb); err != nil {
+		if err := g.constant(c, d, b, anchor.Results[0], tb); err != nil {
 			return err
 		}
 	} else if err := g.packB(c, b, nil, nil, bRow, bCol); err != nil {

@@ -98,7 +98,7 @@ func (k *K) reduceK(lo, hi *loop.Value, u int64, a accs, x func(p int, i *loop.V
 				if all[n] == nil {
 					all[n] = k.Broadcast(s, n)
 				}
-				next[p][j] = k.FMA(all[n], w, a[p][j])
+				next[p][j] = k.accumulate(a[p][j], all[n], w)
 			}
 		}
 		return next

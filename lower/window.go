@@ -150,7 +150,7 @@ func (w *window) padColumns(c *Ctx, op *ir.Op, x *ir.Value, rows ir.Dim, inner i
 				from, to := k.MulDim(r, old.MulInt(inner)), k.MulDim(r, wide.MulInt(inner))
 				fill := func(lo, hi *loop.Value) {
 					k.vectorLoop(lo, hi, k.Level.Lanes(4), func(i *loop.Value, lanes int) {
-						k.Store(dst, k.Add(to, i), k.Float(loop.Vec(x.Type.DType, lanes), 0))
+						k.Store(dst, k.Add(to, i), k.Bits(loop.Vec(x.Type.DType, lanes), 0))
 					})
 				}
 				l := k.Int(left * inner)

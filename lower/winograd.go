@@ -26,28 +26,39 @@ var winoFilter = [winoIn][3]float64{
 	{1.0 / 24, 1.0 / 12, 1.0 / 6}, {1.0 / 24, -1.0 / 12, 1.0 / 6}, {0, 0, 1},
 }
 
-// winogradPays reports whether the convolution can be done so, and in clearly less time: flops at what
-// a core computes and bytes at what it streams from L3 or memory, which the weights, four times as
-// large as the original, take once.
+// winogradPays reports whether the convolution can be done so, and in clearly less time.
 func (v *conv) winogradPays(c *Ctx, w, bias *ir.Value) bool {
-	if c.Opts.Strict || c.constOf(w) == nil || bias != nil && c.constOf(bias) == nil || v.plain || v.group != 1 ||
-		v.kh != 3 || v.kw != 3 || v.sh != 1 || v.sw != 1 || v.dh != 1 || v.dw != 1 || !v.oh.IsConst() || !v.ow.IsConst() {
+	direct, minimal, ok := v.winogradTimes(c, w, bias)
+	if !ok {
 		return false
+	}
+	pays := direct > 1.3*minimal && v.worthMemory(direct-minimal)
+	if direct < minimal {
+		return pays
+	}
+	return c.rather(convAlgorithm, fmt.Sprint(v.sizes(), v), "winograd4", "direct", pays)
+}
+
+// winogradTimes estimates what the direct form and this one take, in ns: flops at what a core computes and bytes at what it
+// streams from L3 or memory, which the weights, four times as large as the original, take once.
+func (v *conv) winogradTimes(c *Ctx, w, bias *ir.Value) (direct, minimal float64, ok bool) {
+	if c.Opts.Strict || v.pairs || c.constOf(w) == nil || bias != nil && c.constOf(bias) == nil || v.plain || v.group != 1 ||
+		v.kh != 3 || v.kw != 3 || v.sh != 1 || v.sw != 1 || v.dh != 1 || v.dw != 1 || !v.oh.IsConst() || !v.ow.IsConst() {
+		return 0, 0, false
 	}
 	const flopsPerNs, bytesPerNs = 90, 20
 	channels, both := float64(v.c*v.oc), float64((blocks(v.c)+blocks(v.oc))*block)
 	tiles := float64(v.tileRows() * v.tileCols())
-	direct := 2 * 9 * channels * float64(v.oh.Value()*v.ow.Value()) / flopsPerNs
+	direct = 2 * 9 * channels * float64(v.oh.Value()*v.ow.Value()) / flopsPerNs
 	products := 2 * winoMul * channels * tiles / flopsPerNs
 	stream := 4 * winoMul * (channels + 2*both*tiles) / bytesPerNs
-	// More memory for weights has to be worth it.
+	return direct, products + stream, true
+}
+
+// worthMemory reports whether so many ns are worth the memory that the weights grow by.
+func (v *conv) worthMemory(ns float64) bool {
 	const growthPerNs = 4
-	growth := 4 * (winoMul - 9) * channels
-	pays := direct > 1.3*(products+stream) && growth < growthPerNs*(direct-products-stream)
-	if direct < products+stream {
-		return pays
-	}
-	return c.rather(convAlgorithm, fmt.Sprint(v.sizes(), v), "winograd4", "direct", pays)
+	return float64(4*(winoMul-9)*v.c*v.oc) < growthPerNs*ns
 }
 
 func (v *conv) tileRows() int64 { return (v.oh.Value() + winoOut - 1) / winoOut }

@@ -27,6 +27,7 @@ var Pipeline = []Pass{
 	{"algebra", algebraPass, "strength reduction, and per-channel scales and shifts into weights, while Conv and its consumers are still plain ops", false},
 	{"clean", cleanPass, "merges and removes what the rewrites left over, so that layout and fuse count true uses", true},
 	{"layout", layoutPass, "channel-blocked regions around convolutions, with as few conversions as possible; before fuse, which then works on blocked ops too", false},
+	{"narrow", narrowPass, "products of bf16 where -math=fast allows them; after layout, when it is known what multiplies what, and before fuse, by which results are rounded as they are written", false},
 	{"fuse", fusePass, "elementwise groups and the epilogues of convolutions and matrix products; last, since nothing looks into a Fused", false},
 	{"final", cleanPass, "no dead op reaches lowering, and every value has its final type", true},
 }

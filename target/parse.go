@@ -11,8 +11,9 @@ var systems = []string{"linux", "darwin", "windows"}
 
 // Parse reads a target as the command line gives it: spec is an architecture ("arm64", on hostOS), a
 // pair ("darwin/arm64"), or "" for the host. cpu is "auto" or "" (all levels; the program chooses when
-// it starts), "native" (the best one for which has holds), or the name of a level.
-func Parse(spec, cpu, hostOS, hostArch string, has func(features []string) bool) (*Target, error) {
+// it starts), "native" (the best one for which has holds), or the name of a level. Levels that differ from others
+// by bf16 alone are among those of auto and native where fast is set (-math=fast).
+func Parse(spec, cpu string, fast bool, hostOS, hostArch string, has func(features []string) bool) (*Target, error) {
 	system, arch, pair := strings.Cut(spec, "/")
 	switch {
 	case spec == "":
@@ -34,11 +35,14 @@ func Parse(spec, cpu, hostOS, hostArch string, has func(features []string) bool)
 	var names []string
 	for _, l := range a.Levels {
 		names = append(names, l.Name)
+		useful := fast || !l.BF16
 		switch cpu {
 		case "", "auto":
-			t.Levels = append(t.Levels, l)
+			if useful {
+				t.Levels = append(t.Levels, l)
+			}
 		case "native":
-			if has(l.CPUID) {
+			if useful && has(l.CPUID) {
 				t.Levels = []*Level{l}
 			}
 		case l.Name:

@@ -2,7 +2,10 @@
 // architectures, and per architecture the instruction-set levels with their vector widths.
 package target
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Level is an instruction-set level of an architecture. Kernels are built once per level.
 type Level struct {
@@ -13,6 +16,7 @@ type Level struct {
 	Regs     int      // number of vector registers
 	FMA      bool     // fused multiply-add
 	F16C     bool     // hardware conversion between f16 and f32
+	BF16     bool     // products of pairs of bf16 that add to f32
 	Masks    bool     // masked loads and stores cost no more than plain ones
 	// TileM x 16 floats times TileN is the register tile of GEMM and convolution: TileM*TileN*16
 	// accumulators' floats fit the registers with room for operands.
@@ -23,6 +27,11 @@ type Level struct {
 
 // Lanes is the number of elements of the given size in bytes that a vector register holds.
 func (l *Level) Lanes(size int) int { return l.VecBytes / size }
+
+// BF16 reports whether a level of t multiplies bf16.
+func (t *Target) BF16() bool {
+	return slices.ContainsFunc(t.Levels, func(l *Level) bool { return l.BF16 })
+}
 
 // Arch is an architecture.
 type Arch struct {
@@ -57,6 +66,8 @@ var Archs = []*Arch{
 			{Name: "avx2", CPU: "x86-64-v3", VecBytes: 32, Regs: 16, FMA: true, F16C: true, Tile: 12, CPUID: []string{"avx2", "fma", "f16c", "bmi2"}},
 			{Name: "avx512", CPU: "x86-64-v4", Features: []string{"-prefer-256-bit"}, VecBytes: 64, Regs: 32, FMA: true, F16C: true, Masks: true, Tile: 28,
 				CPUID: []string{"avx2", "fma", "f16c", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}},
+			{Name: "avx512bf16", CPU: "x86-64-v4", Features: []string{"-prefer-256-bit", "+avx512bf16"}, VecBytes: 64, Regs: 32, FMA: true, F16C: true, BF16: true, Masks: true, Tile: 28,
+				CPUID: []string{"avx2", "fma", "f16c", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512bf16"}},
 		},
 	},
 	{

@@ -66,7 +66,7 @@ var table = map[loop.Op]rendering{
 		return vector(in.Results[0].Type, func(i int) string { return fmt.Sprint(i) })
 	},
 	loop.OpLoad: load, loop.OpLoadMask: loadMask, loop.OpGather: gather, loop.OpStore: store, loop.OpStoreMask: storeMask,
-	loop.OpDot4: dot4,
+	loop.OpDot4: dot4, loop.OpDot2: dot2,
 }
 
 func (r *renderer) instr(in *loop.Instr) value.Value {
@@ -161,6 +161,8 @@ func convert(r *renderer, in *loop.Instr, x []value.Value) value.Value {
 		return r.call("llvm.arithmetic.fence."+mangle(to), b, r.add(ir.NewFPExt(h, b)))
 	case isHalf(to.Elem):
 		return r.bitcast(r.add(ir.NewFPTrunc(a, halfType(to.Lanes))), b)
+	case to.Elem == tensor.BF16:
+		return r.bitcast(r.add(ir.NewFPTrunc(a, bfloats(to.Lanes))), b)
 	case from.Elem.IsFloat() && to.Elem.IsFloat():
 		if from.Elem.Bits() < to.Elem.Bits() {
 			return r.add(ir.NewFPExt(a, b))
@@ -288,16 +290,4 @@ func gather(r *renderer, in *loop.Instr, x []value.Value) value.Value {
 	at := r.gep(elemType(in.Buf.Elem), r.bufs[in.Buf], vecPtr(t.Lanes), x[0])
 	all := constant(loop.Type{Elem: tensor.Bool, Lanes: t.Lanes}, 1)
 	return r.call(fmt.Sprintf("llvm.masked.gather.%s.v%dp0", mangle(t), t.Lanes), typeOf(t), at, alignArg(in.Buf), all, word{typeOf(t), "zeroinitializer"})
-}
-
-// dot4 multiplies in 32 bits and adds the four products of a group.
-func dot4(r *renderer, in *loop.Instr, x []value.Value) value.Value {
-	acc := in.Results[0].Type
-	wide := loop.Type{Elem: tensor.I32, Lanes: 4 * acc.Lanes}
-	p := r.add(ir.NewMul(r.add(ir.NewZExt(x[1], typeOf(wide))), r.add(ir.NewSExt(x[2], typeOf(wide)))))
-	sum := x[0]
-	for j := range 4 {
-		sum = r.add(ir.NewAdd(sum, r.shuffle(p, p, acc, func(i int) int { return 4*i + j })))
-	}
-	return sum
 }

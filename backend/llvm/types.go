@@ -32,6 +32,20 @@ func (v vecPtr) Equal(u types.Type) bool { return v == u }
 func (vecPtr) Name() string              { return "" }
 func (vecPtr) SetName(string)            {}
 
+// bfloats is bfloat or a vector of so many, which llir does not know.
+type bfloats int
+
+func (b bfloats) String() string {
+	if b == 1 {
+		return "bfloat"
+	}
+	return fmt.Sprintf("<%d x bfloat>", int(b))
+}
+func (b bfloats) LLString() string        { return b.String() }
+func (b bfloats) Equal(u types.Type) bool { return b == u }
+func (bfloats) Name() string              { return "" }
+func (bfloats) SetName(string)            {}
+
 // word is a constant given by its text.
 type word struct {
 	t    types.Type

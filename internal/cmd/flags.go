@@ -28,7 +28,7 @@ func (f *compileFlags) add(fs *pflag.FlagSet, cpu string) {
 	fs.StringVar(&f.cpu, "cpu", cpu, "instruction-set `LEVEL`: auto (all of them; the program picks one when it starts), native, or a name from nnc targets")
 	fs.StringVar(&f.backend, "backend", "auto", "code `GENERATOR`: llvm; goasm, which needs nothing but Go; auto, the first of them that is there")
 	fs.BoolVar(&f.optimize, "O", true, "optimise; -O=0 runs only the passes that compiling needs")
-	fs.StringVar(&f.math, "math", "default", "how results may differ by rounding: `strict|default|fast`; strict changes no order of operations")
+	fs.StringVar(&f.math, "math", "default", "how results may differ by rounding: `strict|default|fast`; strict changes no order of operations, fast multiplies bf16 where the processor does that faster")
 	fs.StringArrayVar(&f.shapes, "shape", nil, "fix the shape of an input: `NAME=1x3x224x224` (repeatable)")
 	fs.StringArrayVar(&f.debug, "d", nil, "watch a pass: `PASS/dump,time,check`, PASS all or one that nnc dump -h lists (repeatable)")
 	fs.BoolVar(&f.hardlinks, "allow-hardlinks", false, "accept external data files that have more than one name")
@@ -57,7 +57,7 @@ func (f *compileFlags) options(log io.Writer) (o driver.Options, err error) {
 }
 
 func (f *compileFlags) parseTarget() (*target.Target, error) {
-	t, err := target.Parse(f.target, f.cpu, runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
+	t, err := target.Parse(f.target, f.cpu, f.math == "fast", runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
 	if err != nil {
 		return nil, usageError{err}
 	}

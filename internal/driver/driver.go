@@ -71,6 +71,9 @@ type StageTime struct {
 // mathModes are the values of -math.
 var mathModes = map[string]bool{"": true, "strict": true, "default": true, "fast": true}
 
+// fast is -math=fast: products may be of bf16.
+func (o *Options) fast() bool { return o.Math == "fast" }
+
 // Compile loads a model and takes it down to kernels and a plan. Close the result.
 func Compile(ctx context.Context, path string, opts Options) (c *Compiled, err error) {
 	if c, err = start(modelName(path), opts); err != nil {
@@ -98,7 +101,7 @@ func CompileModule(ctx context.Context, m *ir.Module, opts Options) (c *Compiled
 
 // start checks the options.
 func start(name string, opts Options) (*Compiled, error) {
-	t, err := target.Parse(opts.Target, opts.CPU, runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
+	t, err := target.Parse(opts.Target, opts.CPU, opts.fast(), runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +148,7 @@ func closeOnError(c *Compiled, err *error) {
 // middle runs the passes and lowers.
 func (c *Compiled) middle(ctx context.Context) error {
 	if err := c.stage(ctx, "passes", func() (err error) {
-		c.Stats, err = RunPasses(c.Module, c.opts)
+		c.Stats, err = c.runPasses(c.Module)
 		return err
 	}); err != nil {
 		return err

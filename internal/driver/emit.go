@@ -266,7 +266,7 @@ func (b *making) otherArchs() []string {
 		return nil
 	}
 	for _, a := range target.Archs {
-		t, err := target.Parse(a.Name, b.opts.CPU, runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
+		t, err := target.Parse(a.Name, b.opts.CPU, b.opts.fast(), runtime.GOOS, runtime.GOARCH, abi.HasFeatures)
 		if err == nil && a.Name != b.c.Target.Arch.Name && slices.ContainsFunc(t.Levels, b.c.Backend.Has) {
 			names = append(names, a.Name)
 		}

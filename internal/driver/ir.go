@@ -8,7 +8,18 @@ import (
 
 // RunPasses runs the passes that opts select on m, which they change.
 func RunPasses(m *ir.Module, opts Options) (*passes.Stats, error) {
-	strict := opts.Math == "strict"
-	return passes.Run(m, passes.Options{Optimize: !opts.NoOptimize, Strict: strict, Passes: opts.Passes, Debug: opts.Debug, Log: opts.Log,
-		After: opts.After, CanFuse: lower.CanFuse, FoldBudget: opts.Load.MaxFoldBytes})
+	c, err := start(m.Name, opts)
+	if err != nil {
+		return nil, err
+	}
+	return c.runPasses(m)
+}
+
+func (c *Compiled) runPasses(m *ir.Module) (*passes.Stats, error) {
+	o := passes.Options{Optimize: !c.opts.NoOptimize, Strict: c.opts.Math == "strict", Passes: c.opts.Passes, Debug: c.opts.Debug, Log: c.opts.Log,
+		After: c.opts.After, CanFuse: lower.CanFuse, FoldBudget: c.opts.Load.MaxFoldBytes}
+	if c.opts.fast() && c.Target.BF16() {
+		o.Narrow = lower.Narrows
+	}
+	return passes.Run(m, o)
 }

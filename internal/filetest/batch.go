@@ -49,7 +49,7 @@ func (b *batch) build(w way) []built {
 		if c == nil { // it does not parse
 			continue
 		}
-		out[i].compiled, out[i].err = driver.CompileModule(ctx, c.module.Clone(), driver.Options{CPU: w.level, Backend: w.backend, NoOptimize: w.plain})
+		out[i].compiled, out[i].err = driver.CompileModule(ctx, c.module.Clone(), c.options(w.backend, w.level, w.plain))
 		if out[i].err == nil {
 			good, at = append(good, out[i].compiled), append(at, i)
 		}

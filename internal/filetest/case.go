@@ -27,6 +27,7 @@ type testCase struct {
 	signs    bool
 	optimize bool
 	noHost   bool
+	fast     bool
 	seed     uint64
 	ulp, tol float64
 	wantErr  []string       // what the error contains; none where there must be no error
@@ -48,6 +49,7 @@ var directives = map[string]func(c *testCase, rest string) error{
 	"special":  func(c *testCase, _ string) error { c.special = true; return nil },
 	"signs":    func(c *testCase, _ string) error { c.signs = true; return nil },
 	"optimize": func(c *testCase, _ string) error { c.optimize = true; return nil },
+	"fast":     func(c *testCase, _ string) error { c.fast, c.optimize = true, true; return nil },
 	"compiled": func(c *testCase, _ string) error { c.noHost = true; return nil },
 	"error":    func(c *testCase, rest string) error { c.wantErr = append(c.wantErr, rest); return nil },
 	"seed": func(c *testCase, rest string) (err error) {

@@ -13,6 +13,7 @@
 //	#! tol 1e-5                 # and in addition this much, relative and absolute
 //	#! signs                    # zeros must have the right sign
 //	#! optimize                 # compile with the optimising passes too
+//	#! fast                     # likewise, with -math=fast
 //	#! compiled                 # no op may run as a host function
 //	#! error divisor            # every way of running gives an error that contains this; another line, this too
 //	module "m"
@@ -40,10 +41,12 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/nnc-go/nnc/internal/driver"
+	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/eval"
 	"github.com/nnc-go/nnc/runtime/abi"
 	"github.com/nnc-go/nnc/runtime/exec"
 	"github.com/nnc-go/nnc/runtime/hostop"
+	"github.com/nnc-go/nnc/runtime/tensor"
 	"github.com/nnc-go/nnc/target"
 )
 
@@ -92,6 +95,7 @@ func runFile(t *testing.T, path string) {
 // level is a way of running compiled code on this machine.
 type level struct {
 	name, backend string
+	bf16          bool  // it is another level that multiplies bf16
 	skip          error // why it cannot run here
 }
 
@@ -103,11 +107,11 @@ func (l level) title() string {
 	return l.backend + "/" + l.name
 }
 
-// levels lists the levels of this machine's architecture by backend; with -short the best of each.
+// levels lists the levels of this machine's architecture by backend.
 func levels() []level {
 	a, err := target.ArchByName(runtime.GOARCH)
 	if err != nil {
-		return []level{{runtime.GOARCH, "", err}}
+		return []level{{name: runtime.GOARCH, skip: err}}
 	}
 	var ls []level
 	for _, name := range []string{"llvm", "goasm"} {
@@ -115,7 +119,6 @@ func levels() []level {
 		if tools == nil && runtime.GOOS != "linux" {
 			tools = errors.New("compiled code is loaded into this process on linux alone")
 		}
-		var of []level
 		for _, l := range a.Levels {
 			why := tools
 			switch {
@@ -125,21 +128,37 @@ func levels() []level {
 			case !abi.HasFeatures(l.CPUID):
 				why = fmt.Errorf("the processor has not all of %v", l.CPUID)
 			}
-			of = append(of, level{l.Name, name, why})
+			ls = append(ls, level{l.Name, name, l.BF16, why})
 		}
-		ls = append(ls, shorten(of)...)
 	}
 	return ls
 }
 
-// shorten keeps with -short the best level that runs here.
+// shorten keeps with -short the best level of each backend that runs here.
 func shorten(ls []level) []level {
-	for i := len(ls) - 1; i >= 0 && testing.Short(); i-- {
-		if ls[i].skip == nil {
-			return ls[i : i+1]
+	if !testing.Short() {
+		return ls
+	}
+	var best []level
+	for i, l := range ls {
+		better := func(m level) bool { return m.backend == l.backend && m.skip == nil }
+		if l.skip == nil && !slices.ContainsFunc(ls[i+1:], better) {
+			best = append(best, l)
 		}
 	}
-	return ls
+	if best == nil {
+		return ls
+	}
+	return best
+}
+
+// useful leaves out levels that differ by products of bf16 alone where a case has none.
+func (c *testCase) useful(ls []level) []level {
+	has := c.fast
+	c.module.Graph.Walk(func(op *ir.Op) {
+		has = has || slices.ContainsFunc(op.Operands, func(v *ir.Value) bool { return v != nil && v.Type.DType == tensor.BF16 })
+	})
+	return slices.DeleteFunc(ls, func(l level) bool { return l.bf16 && !has })
 }
 
 // run runs the case in every way.
@@ -148,14 +167,14 @@ func (c *testCase) run(t *testing.T, b *batch) {
 	for _, r := range runs {
 		t.Run("eval"+r.suffix(), func(t *testing.T) { c.checkEval(t, r) })
 	}
-	for _, l := range levelsElsewhere() {
+	for _, l := range c.useful(levelsElsewhere()) {
 		t.Run("kernels/"+l.name, func(t *testing.T) { c.evaluated(t, l, runs) })
 	}
 	modes := []bool{true}
 	if c.optimize {
 		modes = append(modes, false)
 	}
-	for _, l := range levels() {
+	for _, l := range shorten(c.useful(levels())) {
 		for _, plain := range modes {
 			name := l.title()
 			if !plain {
@@ -270,7 +289,7 @@ func levelsElsewhere() (ls []level) {
 	for _, a := range target.Archs {
 		for _, l := range a.Levels {
 			if a.Name != runtime.GOARCH || !abi.HasFeatures(l.CPUID) {
-				ls = append(ls, level{name: a.Name + "/" + l.Name})
+				ls = append(ls, level{name: a.Name + "/" + l.Name, bf16: l.BF16})
 			}
 		}
 	}
@@ -299,11 +318,22 @@ func (c *testCase) elsewhere(t *testing.T, level string, runs []*oneRun, load fu
 
 func (c *testCase) compileFor(level string) (*driver.Compiled, error) {
 	arch, name, _ := strings.Cut(level, "/")
-	o := driver.Options{Target: arch, CPU: name, Backend: "llvm", NoOptimize: !c.optimize} // it has all levels; no code is wanted of it
+	backend := "llvm" // it has all levels; no code is wanted of it
 	if arch == target.Portable.Name {
-		o.Backend = "goasm"
+		backend = "goasm"
 	}
+	o := c.options(backend, name, !c.optimize)
+	o.Target = arch
 	return driver.CompileModule(context.Background(), c.module.Clone(), o)
+}
+
+// options are those of compiling the case in some way.
+func (c *testCase) options(backend, level string, plain bool) driver.Options {
+	o := driver.Options{CPU: level, Backend: backend, NoOptimize: plain}
+	if c.fast && !plain {
+		o.Math = "fast"
+	}
+	return o
 }
 
 // refused reports whether err is the error that the case wants.

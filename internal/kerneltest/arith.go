@@ -177,6 +177,10 @@ func conversions(level *target.Level, r *rand.Rand) (ks []*Kernel) {
 		convert(tensor.F16, tensor.F32)
 		convert(tensor.F32, tensor.F16)
 	}
+	if level.BF16 {
+		in := []column{{tensor.F32, normal(tensor.F32, many(tensor.F32, r, 150))}}
+		ks = append(ks, lanewise(level, "convert_f32_bf16", in, tensor.BF16, AnyNaN, func(m *maker, x []*loop.Value) *loop.Value { return m.Convert(x[0], tensor.BF16) }))
+	}
 	return ks
 }
 
@@ -197,7 +201,11 @@ func expansions(level *target.Level, r *rand.Rand) (ks []*Kernel) {
 	}
 	for _, d := range halves {
 		ks = append(ks, lanewise(level, fmt.Sprintf("widen_%v", d), []column{{d, many(d, r, 100)}}, tensor.F32, AnyNaN, func(m *maker, x []*loop.Value) *loop.Value { return m.ToF32(x[0]) }))
-		ks = append(ks, lanewise(level, fmt.Sprintf("narrow_%v", d), []column{{tensor.F32, many(tensor.F32, r, 100)}}, d, AnyNaN, func(m *maker, x []*loop.Value) *loop.Value { return m.FromF32(x[0], d) }))
+		from := many(tensor.F32, r, 100)
+		if level.BF16 {
+			from = normal(tensor.F32, from)
+		}
+		ks = append(ks, lanewise(level, fmt.Sprintf("narrow_%v", d), []column{{tensor.F32, from}}, d, AnyNaN, func(m *maker, x []*loop.Value) *loop.Value { return m.FromF32(x[0], d) }))
 	}
 	return ks
 }

@@ -47,7 +47,8 @@ func holdsAll(t *testing.T, l *target.Level, ks []*Kernel) map[string]int {
 		tally(k.F.Body, n)
 	}
 	for op := loop.OpConst; op <= loop.OpIf; op++ {
-		assert.Equal(t, op != loop.OpFMA || l.FMA, n[op.String()] > 0, "%v", op)
+		has := (op != loop.OpFMA || l.FMA) && (op != loop.OpDot2 || l.BF16)
+		assert.Equal(t, has, n[op.String()] > 0, "%v", op)
 	}
 	return n
 }

@@ -193,5 +193,5 @@ func moves(level *target.Level, r *rand.Rand) (ks []*Kernel) {
 	for _, d := range integers {
 		ks = append(ks, counting(level, d))
 	}
-	return append(ks, dots(level, r))
+	return append(ks, dots(level, r), pairProducts(level, r))
 }

@@ -276,7 +276,7 @@ func init() {
 	}{
 		{34, (*dice).arithmetic}, {8, (*dice).compare}, {6, (*dice).choose}, {8, (*dice).convert}, {4, (*dice).bitcast},
 		{4, (*dice).spread}, {3, (*dice).extract}, {5, (*dice).shuffle}, {3, (*dice).reduce}, {2, (*dice).iota},
-		{5, (*dice).read}, {3, (*dice).readMask}, {2, (*dice).gather}, {4, (*dice).write}, {3, (*dice).writeMask}, {1, (*dice).dot},
+		{5, (*dice).read}, {3, (*dice).readMask}, {2, (*dice).gather}, {4, (*dice).write}, {3, (*dice).writeMask}, {1, (*dice).dot}, {1, (*dice).pair},
 		{3, (*dice).loop}, {2, (*dice).cond},
 	}
 }

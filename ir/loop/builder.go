@@ -308,6 +308,21 @@ func (b *Builder) Dot4(acc, x, y *Value) *Value {
 	return b.emit(&Instr{Op: OpDot4, Args: []*Value{acc, x, y}}, acc.Type)
 }
 
+// Dot2 adds to acc (f32xN) the products of pairs of x and y (bf16x2N). A level without the instruction widens
+// them, with the same result.
+func (b *Builder) Dot2(acc, x, y *Value) *Value {
+	n := acc.Type.Lanes
+	must(acc.Type.Elem == tensor.F32 && x.Type == Type{tensor.BF16, 2 * n} && y.Type == x.Type, "dot2 on %v, %v, %v", acc.Type, x.Type, y.Type)
+	if b.Level.BF16 {
+		return b.emit(&Instr{Op: OpDot2, Args: []*Value{acc, x, y}}, acc.Type)
+	}
+	u32 := Type{tensor.U32, n}
+	x, y = b.Bitcast(x, u32), b.Bitcast(y, u32)
+	odd := func(v *Value) *Value { return b.Bitcast(b.And(v, b.IntOf(u32, 0xffff0000)), acc.Type) }
+	even := func(v *Value) *Value { return b.Bitcast(b.Shl(v, b.IntOf(u32, 16)), acc.Type) }
+	return b.FMA(even(x), even(y), b.FMA(odd(x), odd(y), acc))
+}
+
 // For builds a loop from lo to hi by step with carried values; body gets the counter and the carried
 // values and returns their next values. It gives the carried values after the last iteration.
 func (b *Builder) For(lo, hi *Value, step int64, init []*Value, body func(iv *Value, carried []*Value) []*Value) []*Value {

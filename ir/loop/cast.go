@@ -27,12 +27,15 @@ func (b *Builder) ToF32(x *Value) *Value {
 	return b.Bitcast(b.Or(bits, sign), Type{tensor.F32, n})
 }
 
-// FromF32 rounds to f16 or bf16, half to even; NaN stays NaN.
+// FromF32 rounds to f16 or bf16, half to even; NaN stays NaN. A level with bf16 may give 0 for subnormal numbers.
 func (b *Builder) FromF32(x *Value, d tensor.DType) *Value {
 	n := x.Type.Lanes
 	t, u32 := Type{d, n}, Type{tensor.U32, n}
 	num := func(v int64) *Value { return b.IntOf(u32, v) }
 	half := func(bits *Value) *Value { return b.Bitcast(b.Convert(bits, tensor.U16), t) }
+	if b.Level.BF16 && d == tensor.BF16 {
+		return b.Convert(x, d)
+	}
 	bits := b.Bitcast(x, u32)
 	if d == tensor.BF16 {
 		odd := b.And(b.Shr(bits, num(16)), num(1))

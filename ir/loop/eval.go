@@ -198,6 +198,14 @@ func (e *evaluator) pure(in *Instr) []uint64 {
 			}
 			out[i] = uint64(uint32(acc))
 		}
+	case OpDot2:
+		for i := range out {
+			acc := math.Float32frombits(uint32(arg(0)[i]))
+			for j := 1; j >= 0; j-- { // products of 8 bits by 8 are exact
+				acc += float32(asFloat(tensor.BF16, arg(1)[2*i+j]) * asFloat(tensor.BF16, arg(2)[2*i+j]))
+			}
+			out[i] = uint64(math.Float32bits(acc))
+		}
 	default:
 		for i := range out {
 			var x [3]uint64

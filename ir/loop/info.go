@@ -17,7 +17,7 @@ var opInfos = [...]opInfo{
 	OpShuffle: {"shuffle", true}, OpReduceAdd: {"reduce_add", true}, OpReduceMul: {"reduce_mul", true},
 	OpReduceMin: {"reduce_min", true}, OpReduceMax: {"reduce_max", true}, OpIota: {"iota", true},
 	OpLoad: {"load", false}, OpLoadMask: {"load_mask", false}, OpGather: {"gather", false},
-	OpStore: {"store", false}, OpStoreMask: {"store_mask", false}, OpDot4: {"dot4", true}, OpFor: {"for", false}, OpIf: {"if", false},
+	OpStore: {"store", false}, OpStoreMask: {"store_mask", false}, OpDot4: {"dot4", true}, OpDot2: {"dot2", true}, OpFor: {"for", false}, OpIf: {"if", false},
 }
 
 // String is the operation's name in the text form.

@@ -96,7 +96,7 @@ const (
 type Op uint8
 
 // The operations. Arithmetic works lane by lane on operands of one type: integers, f32 and f64. Integers wrap.
-// f16 and bf16 are loaded, stored and moved between lanes; of the two only f16 is converted, from and to f32.
+// f16 and bf16 are loaded, stored and moved between lanes; f16 is converted from and to f32, and bf16 from it.
 const (
 	OpConst     Op = iota // Imm: the bits of the element, splat over the lanes
 	OpAdd                 // a+b
@@ -138,6 +138,7 @@ const (
 	OpStore               // Buf[idx ..] = a. operands idx, a
 	OpStoreMask           // operands idx, a, mask
 	OpDot4                // acc i32xN + dot of groups of four: a u8x4N, b i8x4N; exact (no saturation)
+	OpDot2                // acc f32xN + dot of pairs: a, b bf16x2N; the odd product is added first, each sum is rounded; subnormal numbers may count as 0
 	OpFor                 // operands lo, hi, init...; Imm: step > 0; Blocks[0] has params iv, carried...; results are the carried values at the end
 	OpIf                  // operand cond (Bool scalar); Blocks[0] then, Blocks[1] else; results are what they yield
 )

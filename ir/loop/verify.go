@@ -142,7 +142,7 @@ var shapes = map[Op]struct {
 	}},
 	OpConvert: {1, func(in *Instr) bool {
 		a, r := in.Args[0].Type, in.Results[0].Type
-		half := a.Elem == tensor.F16 && r.Elem == tensor.F32 || a.Elem == tensor.F32 && r.Elem == tensor.F16
+		half := a.Elem == tensor.F16 && r.Elem == tensor.F32 || a.Elem == tensor.F32 && (r.Elem == tensor.F16 || r.Elem == tensor.BF16)
 		return a.Lanes == r.Lanes && (half || numbers(a.Elem) && numbers(r.Elem))
 	}},
 	OpBitcast: {1, func(in *Instr) bool {
@@ -178,9 +178,13 @@ var shapes = map[Op]struct {
 		n := in.Results[0].Type.Lanes
 		return in.Args[0].Type == Vec(tensor.I32, n) && in.Args[1].Type == Vec(tensor.U8, 4*n) && in.Args[2].Type == Vec(tensor.I8, 4*n)
 	}},
+	OpDot2: {3, func(in *Instr) bool {
+		pairs := Vec(tensor.BF16, 2*in.Results[0].Type.Lanes)
+		return in.Args[0].Type == in.Results[0].Type && in.Args[0].Type.Elem == tensor.F32 && in.Args[1].Type == pairs && in.Args[2].Type == pairs
+	}},
 }
 
-// The element types that operations work on: f16 and bf16 are only moved, and f16 converted.
+// The element types that operations work on: f16 and bf16 are only moved and converted, and bf16 multiplied in pairs.
 func floats(d tensor.DType) bool   { return d == tensor.F32 || d == tensor.F64 }
 func integers(d tensor.DType) bool { return d.IsInt() && d.Bits() >= 8 }
 func numbers(d tensor.DType) bool  { return floats(d) || integers(d) }

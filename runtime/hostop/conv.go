@@ -74,7 +74,7 @@ func Conv(c *Call) (err error) {
 	sameType(x, w)
 	y, shape := convolve(c.Attrs, floatsOf(x), x.Shape, floatsOf(w), w)
 	addBias(y, shape, c.opt(2))
-	c.give(fromFloats(x.DType, shape, y))
+	c.give(fromFloats(c.productType(x), shape, y))
 	return nil
 }
 

@@ -68,6 +68,9 @@ func matmulShapes(a, b []int64) (sa, sb, out []int64) {
 	return sa, sb, out
 }
 
+// productType is the type of a product's result: that of its operands, or what `to` says.
+func (c *Call) productType(x *tensor.Tensor) tensor.DType { return c.Attrs.DType("to", x.DType) }
+
 // MatMul is the product of (batches of) matrices, as numpy's matmul.
 func MatMul(c *Call) (err error) {
 	defer guard(&err)
@@ -78,7 +81,7 @@ func MatMul(c *Call) (err error) {
 		c.give(fromInts(a.DType, shape, mul(stacked(intsOf(a), sa), stacked(intsOf(b), sb)).v))
 		return nil
 	}
-	c.give(fromFloats(a.DType, shape, mul(stacked(floatsOf(a), sa), stacked(floatsOf(b), sb)).v))
+	c.give(fromFloats(c.productType(a), shape, mul(stacked(floatsOf(a), sa), stacked(floatsOf(b), sb)).v))
 	return nil
 }
 
@@ -95,7 +98,7 @@ func Gemm(c *Call) (err error) {
 		return nil
 	}
 	p := gemmProduct(c, stacked(floatsOf(a), a.Shape), stacked(floatsOf(b), b.Shape))
-	c.give(fromFloats(a.DType, []int64{p.r, p.c}, gemmAdd(p, c.Attrs.Float("alpha", 1), c.Attrs.Float("beta", 1), c.opt(2), floatsOf)))
+	c.give(fromFloats(c.productType(a), []int64{p.r, p.c}, gemmAdd(p, c.Attrs.Float("alpha", 1), c.Attrs.Float("beta", 1), c.opt(2), floatsOf)))
 	return nil
 }
 
