@@ -10,10 +10,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/nnc-go/nnc/lower"
+	"github.com/nnc-go/nnc/runtime/plan"
 )
 
 // Model is what is tuned.
@@ -137,8 +139,9 @@ func Run(ctx context.Context, m Model, o Options) (*Report, error) {
 
 // open gives the undecided choices of each op that has some, in order. cached: some were in the cache.
 func (t *tuner) open(p *lower.Program) (ops [][]lower.Asked, cached bool) {
+	small := small(p)
 	for _, a := range p.Asked {
-		if t.made[a.ID()] != nil {
+		if t.made[a.ID()] != nil || small[a.ID()] {
 			continue
 		}
 		if t.remembered(a.Choice) {
@@ -152,6 +155,39 @@ func (t *tuner) open(p *lower.Program) (ops [][]lower.Asked, cached bool) {
 		}
 	}
 	return ops, cached
+}
+
+// worth is the part of a run that the ops of a choice have to take, by a rough estimate, to be worth measuring.
+const worth = 1.0 / 500
+
+// small gives the choices whose ops take next to nothing of a run: operations and bytes as the plan states them, where it does.
+func small(p *lower.Program) map[string]bool {
+	ns := func(s *plan.Step) float64 {
+		const flopsPerNs, bytesPerNs = 100, 20
+		known := func(slot int32) float64 {
+			if slot < 0 || int(slot) >= len(p.Plan.Slots) || p.Plan.Slots[slot].Op != plan.SlotConst {
+				return math.NaN()
+			}
+			return float64(p.Plan.Slots[slot].Imm)
+		}
+		return max(known(s.Flops)/flopsPerNs, known(s.MemBytes)/bytesPerNs)
+	}
+	total, parts := 0.0, map[string]float64{}
+	for i := range p.Plan.Steps {
+		if x := ns(&p.Plan.Steps[i]); !math.IsNaN(x) {
+			total += x
+		}
+	}
+	for _, a := range p.Asked {
+		for i := a.First; i < a.Last; i++ {
+			parts[a.ID()] += ns(&p.Plan.Steps[i])
+		}
+	}
+	m := map[string]bool{}
+	for id, x := range parts {
+		m[id] = x < worth*total
+	}
+	return m
 }
 
 // remembered decides a choice that is in the cache, where it has not looked for it yet.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nnc-go/nnc/lower"
+	"github.com/nnc-go/nnc/runtime/plan"
 )
 
 // fake is a model whose ops take the times that a table gives; it runs on a clock of its own.
@@ -24,8 +25,9 @@ type fake struct {
 }
 
 func (f *fake) Lower(choose func(lower.Choice) int) (*lower.Program, error) {
-	p, taken := &lower.Program{}, map[string]string{}
+	p, taken := &lower.Program{Plan: &plan.Plan{Slots: []plan.SlotDef{{Imm: 1}, {Imm: 1_000_000}}}}, map[string]string{}
 	for i, op := range f.ops {
+		p.Plan.Steps = append(p.Plan.Steps, plan.Step{MemBytes: 1})
 		for _, c := range op {
 			p.Asked = append(p.Asked, lower.Asked{Choice: c, First: i, Last: i + 1})
 			got := c.Candidates[choose(c)]
@@ -106,6 +108,17 @@ func TestRun(t *testing.T) {
 	r := example().tune(t, Options{})
 	require.Equal(t, best, chosen(r))
 	require.InDelta(t, 300+2*500+100+400, int(r.Gain()), 20)
+}
+
+// TestSmall: what takes next to nothing is not measured.
+func TestSmall(t *testing.T) {
+	f := example()
+	p, err := (&fake{ops: f.ops, taken: map[*lower.Program]map[string]string{}}).Lower(func(lower.Choice) int { return 0 })
+	require.NoError(t, err)
+	p.Plan.Steps[2].MemBytes = 0
+	for id, is := range small(p) {
+		require.Equal(t, id == "tile b", is)
+	}
 }
 
 func TestBudget(t *testing.T) {
