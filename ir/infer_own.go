@@ -1,6 +1,10 @@
 package ir
 
-import "github.com/nnc-go/nnc/runtime/tensor"
+import (
+	"slices"
+
+	"github.com/nnc-go/nnc/runtime/tensor"
+)
 
 // blockLanes is the number of channels that a blocked tensor keeps side by side.
 const blockLanes = 16
@@ -138,6 +142,27 @@ func inferBlockedGlobalPool(c *InferCtx, op *Op) error {
 		return err
 	}
 	return c.setBlocked(op, dtypeOf(op, 0), s[0], s[1], Dims(1, 1))
+}
+
+func inferBlockedPick(c *InferCtx, op *Op) error {
+	t := op.Operands[0].Type
+	if !t.Ranked {
+		return c.set(op, t.DType, append(c.FreshShape(4), Const(blockLanes)))
+	}
+	if err := wantRank(op, 0, 5, 5); err != nil {
+		return err
+	}
+	shape := slices.Clone(t.Shape)
+	for i, name := range []string{"rows", "columns"} {
+		from, d := op.Attrs.Ints(name, nil), shape[2+i]
+		for _, x := range from {
+			if x < 0 || d.IsConst() && x >= d.Value() {
+				return op.Errorf("%s has %d, beyond %v", name, x, d)
+			}
+		}
+		shape[2+i] = Const(int64(len(from)))
+	}
+	return c.set(op, t.DType, shape)
 }
 
 func inferBlockedSelect(c *InferCtx, op *Op) error {

@@ -19,6 +19,7 @@ var opsOwn = []*OpInfo{
 	row("BlockedGlobalAveragePool(X) -> Y", "channels:int", OwnOp, inferBlockedGlobalPool, "GlobalAveragePool of a blocked tensor"),
 	row("ChannelNorm(X, Scale, B?) -> Y", "epsilon:float", OwnOp, inferSame, "LayerNormalization of the channels of each pixel of f32[N,C,H,W]"),
 	row("BlockedChannelNorm(X, Scale, B?) -> Y", "channels:int epsilon:float", OwnOp, inferSame, "ChannelNorm of a blocked tensor"),
+	row("BlockedPick(X) -> Y", "rows:ints columns:ints", OwnOp, inferBlockedPick, "a blocked tensor whose pixel i, j is X's pixel rows[i], columns[j]"),
 	row("BlockedSelect(X*) -> Y", "from:ints", OwnOp, inferBlockedSelect, "a blocked tensor whose channel i is lane from[i] of the blocks of all X"),
 	row("Unpack(X) -> Y", "", OwnOp, inferUnpack, "elements of 2 or 4 bits in a byte each: integers as u8 or i8, f4e2m1 as its codes"),
 	row("Pack(X) -> Y", "to:dtype", OwnOp, inferPack, "the low bits of bytes as elements of a type of 2 or 4 bits"),

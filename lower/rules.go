@@ -37,7 +37,7 @@ func families() []map[string]rule {
 		normRules(), windowRules(), recurrentRules(),
 		attentionRules(),
 		sampleRules(), controlRules(), signalRules(),
-		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "BlockedSelect": lowerBlockedSelect, "Require": lowerRequire},
+		{"Fused": lowerFused, "Block": lowerBlock, "Unblock": lowerUnblock, "BlockedSelect": lowerBlockedSelect, "BlockedPick": lowerBlockedPick, "Require": lowerRequire},
 	}
 }
 

@@ -17,7 +17,8 @@ type layoutOp struct {
 	op      *ir.Op
 	name    string // of the blocked form
 	conv    bool
-	data    []int // operands read in blocked form
+	data    []int    // operands read in blocked form
+	attrs   ir.Attrs // if not nil, those of the blocked form, which has no operands but data
 	blocked bool
 }
 
@@ -127,6 +128,8 @@ func blockable(op *ir.Op) *layoutOp {
 		return nil
 	case name == "Conv":
 		return blockableConv(op)
+	case name == "Resize":
+		return blockableResize(op)
 	case blockedNames[name] != "":
 		if _, ok := channels(op.Operands[0]); ok && (name != "ChannelNorm" || c%target.Block == 0) {
 			return &layoutOp{op: op, name: blockedNames[name], data: []int{0}}

@@ -1,6 +1,7 @@
 package passes
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/nnc-go/nnc/ir"
@@ -21,9 +22,11 @@ func (l *layouter) convert() error {
 			continue
 		}
 		l.origin = op.Origin
-		attrs := ir.Attrs{}
-		for k, v := range op.Attrs {
-			attrs[k] = v
+		attrs := maps.Clone(op.Attrs)
+		if lo.attrs != nil {
+			attrs = lo.attrs
+		} else if attrs == nil {
+			attrs = ir.Attrs{}
 		}
 		v := op.Results[0]
 		c, _ := channels(v)
@@ -55,6 +58,10 @@ func (l *layouter) convert() error {
 func (l *layouter) operands(lo *layoutOp, c int64, attrs ir.Attrs) ([]*ir.Value, error) {
 	op := lo.op
 	args := slices.Clone(op.Operands)
+	if lo.attrs != nil {
+		x, err := l.blockedForm(args[0])
+		return []*ir.Value{x}, err
+	}
 	if lo.name != op.Name() { // an op that knows of channels
 		attrs["channels"], _ = channels(op.Operands[0])
 		if l.readsPlainNow(lo) {

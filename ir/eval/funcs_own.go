@@ -11,6 +11,7 @@ var ownFuncs = map[string]hostop.Func{
 	"BlockedConv":              hostop.BlockedConv,
 	"BlockedGlobalAveragePool": hostop.BlockedGlobalAveragePool,
 	"BlockedMaxPool":           hostop.BlockedMaxPool,
+	"BlockedPick":              hostop.BlockedPick,
 	"BlockedSelect":            hostop.BlockedSelect,
 	"ChannelNorm":              hostop.ChannelNorm,
 	"Decode":                   hostop.Decode,

@@ -77,14 +77,35 @@ func BlockedSelect(c *Call) (err error) {
 	}
 	x := concat(xs, 1)
 	x = unblock(x, x.Shape[1]*lanesPerBlock)
-	from := c.Attrs.Ints("from", nil)
-	for _, l := range from {
-		check(l >= 0 && l < x.Shape[1], "lane %d of %d", l, x.Shape[1])
-	}
-	sub := &Call{In: []Value{x, tensor.Of(from, int64(len(from)))}, Attrs: Attrs{"axis": int64(1)}, NumOut: 1}
-	if err := Gather(sub); err != nil {
+	if x, err = gathered(x, 1, c.Attrs.Ints("from", nil)); err != nil {
 		return err
 	}
-	c.give(block(sub.Out[0].(*tensor.Tensor)))
+	c.give(block(x))
 	return nil
+}
+
+// BlockedPick gives a blocked tensor whose pixel i, j is the operand's pixel rows[i], columns[j].
+func BlockedPick(c *Call) (err error) {
+	defer guard(&err)
+	x := c.in(0)
+	check(len(x.Shape) == 5, "a blocked tensor wanted, got %s", x.TypeString())
+	for i, name := range []string{"rows", "columns"} {
+		if x, err = gathered(x, int64(2+i), c.Attrs.Ints(name, nil)); err != nil {
+			return err
+		}
+	}
+	c.give(x)
+	return nil
+}
+
+// gathered is x's elements at the given places of an axis.
+func gathered(x *tensor.Tensor, axis int64, at []int64) (*tensor.Tensor, error) {
+	for _, i := range at {
+		check(i >= 0 && i < x.Shape[axis], "place %d of %d", i, x.Shape[axis])
+	}
+	c := &Call{In: []Value{x, tensor.Of(at, int64(len(at)))}, Attrs: Attrs{"axis": axis}, NumOut: 1}
+	if err := Gather(c); err != nil {
+		return nil, err
+	}
+	return c.Out[0].(*tensor.Tensor), nil
 }
