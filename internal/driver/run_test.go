@@ -15,6 +15,7 @@ import (
 
 	"github.com/nnc-go/nnc/backend/llvm"
 	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/runtime/abi"
 	"github.com/nnc-go/nnc/runtime/exec"
 	"github.com/nnc-go/nnc/runtime/hostop"
 	"github.com/nnc-go/nnc/runtime/tensor"
@@ -222,6 +223,42 @@ func TestLevelsAgree(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestFastOnEveryLevel: what -math=fast makes for all levels gives the same on each of them, to the bit where there are
+// fused multiplications, and nearly what the default gives.
+func TestFastOnEveryLevel(t *testing.T) {
+	if _, err := llvm.New(); err != nil {
+		t.Skip(err)
+	}
+	c, err := Compile(context.Background(), digits, Options{Math: "fast"})
+	require.NoError(t, err)
+	defer c.Close()
+	if !c.Target.BF16() {
+		t.Skip("no level multiplies bf16")
+	}
+	require.NotZero(t, c.Stats.Hits["narrow-product"])
+	x := images(11, 2)
+	want := tensor.BytesAs[float32](logits(t, load(t, Options{}, exec.Options{}), x))
+	var bits []byte
+	for _, l := range c.Target.Levels {
+		if !abi.HasFeatures(l.CPUID) {
+			continue
+		}
+		m, err := c.Load(context.Background(), exec.Options{CPU: l.Name})
+		require.NoError(t, err, l.Name)
+		got := logits(t, m, x)
+		for i, y := range tensor.BytesAs[float32](got) {
+			assert.InDelta(t, want[i], y, 0.2, l.Name)
+		}
+		if bits != nil {
+			assert.Equal(t, bits, got, l.Name)
+		}
+		if l.FMA {
+			bits = got
+		}
+		require.NoError(t, m.Close())
 	}
 }
 

@@ -113,3 +113,49 @@ loop:
 	JNE loop
 	VZEROUPPER
 	RET
+
+// Go's assembler does not know VDPBF16PS Z16, Z17, Zn.
+#define DOT(rex, n) BYTE $0x62; BYTE $rex; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $(0xc0 + 8*n)
+
+// func avx512bf16(n int64)
+TEXT ·avx512bf16(SB), NOSPLIT, $0-8
+	MOVQ n+0(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+loop:
+	DOT(0xb2, 0)
+	DOT(0xb2, 1)
+	DOT(0xb2, 2)
+	DOT(0xb2, 3)
+	DOT(0xb2, 4)
+	DOT(0xb2, 5)
+	DOT(0xb2, 6)
+	DOT(0xb2, 7)
+	DOT(0x32, 0)
+	DOT(0x32, 1)
+	DOT(0x32, 2)
+	DOT(0x32, 3)
+	DOT(0x32, 4)
+	DOT(0x32, 5)
+	DOT(0x32, 6)
+	DOT(0x32, 7)
+	DECQ CX
+	JNE loop
+	VZEROUPPER
+	RET

@@ -8,7 +8,7 @@ import (
 )
 
 // needs says what loops of levels need of the processor.
-var needs = map[string][]string{"avx2": {"avx2", "fma"}, "avx512": {"avx512f"}}
+var needs = map[string][]string{"avx2": {"avx2", "fma"}, "avx512": {"avx512f"}, "avx512bf16": {"avx512f", "avx512bf16"}}
 
 func TestPeaks(t *testing.T) {
 	for level := range loops {
