@@ -96,7 +96,7 @@ func (c *Compiled) tuneCache() (*tune.Cache, error) {
 	if _, err := io.Copy(h, f); err != nil {
 		return nil, err
 	}
-	id := fmt.Sprintf("%s, level %s, backend %s, nnc %x", tune.CPU(), c.Target.Levels[0].Name, c.Backend.Name(), h.Sum(nil)[:8])
+	id := fmt.Sprintf("%s, level %s, backend %s, math %s, nnc %x", tune.CPU(), c.Target.Levels[0].Name, c.Backend.Name(), c.opts.Math, h.Sum(nil)[:8])
 	return &tune.Cache{Dir: dir, ID: id}, nil
 }
 
