@@ -17,7 +17,7 @@ type Choice struct {
 }
 
 // ID tells choices apart: all with the same are decided alike.
-func (c Choice) ID() string { return c.Name + " " + c.Key }
+func (c Choice) ID() string { return fmt.Sprintf("%s %s %q", c.Name, c.Key, c.Candidates) }
 
 // Choices lists the decisions that measuring may overrule, and why the cost model may be wrong about each.
 var Choices = [...]struct{ Name, Why string }{

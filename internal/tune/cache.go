@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nnc-go/nnc/lower"
@@ -34,7 +33,7 @@ type entry struct {
 }
 
 func (c *Cache) path(ch lower.Choice) string {
-	h := sha256.Sum256([]byte(c.ID + "\n" + ch.ID() + "\n" + strings.Join(ch.Candidates, "\n")))
+	h := sha256.Sum256([]byte(c.ID + "\n" + ch.ID()))
 	return filepath.Join(c.Dir, hex.EncodeToString(h[:16])+".json")
 }
 

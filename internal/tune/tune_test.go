@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // fake is a model whose ops take the times that a table gives; it runs on a clock of its own.
 type fake struct {
 	ops   [][]lower.Choice         // a step each
-	times map[string]time.Duration // of a choice's candidate, "ID=candidate"; op times are sums
+	times map[string]time.Duration // of a choice's candidate, "NAME KEY=candidate"; op times are sums
 	clock time.Duration
 	runs  int
 	made  []map[string]string // of each program that is running
@@ -33,7 +34,6 @@ func (f *fake) Lower(choose func(lower.Choice) int) (*lower.Program, error) {
 			got := c.Candidates[choose(c)]
 			taken[c.ID()] = got
 			if got == "hidden" { // another choice comes up
-				inner := choice("inner", "x", "1", "2")
 				p.Asked = append(p.Asked, lower.Asked{Choice: inner, First: i, Last: i + 1})
 				taken[inner.ID()] = inner.Candidates[choose(inner)]
 			}
@@ -56,9 +56,9 @@ func (f *fake) Run(_ context.Context, i int) ([]time.Duration, error) {
 	steps := make([]time.Duration, len(f.ops))
 	for s, op := range f.ops {
 		for _, c := range op {
-			steps[s] += f.times[c.ID()+"="+f.made[i][c.ID()]]
+			steps[s] += f.times[short(c)+"="+f.made[i][c.ID()]]
 			if f.made[i][c.ID()] == "hidden" {
-				steps[s] += f.times["inner x="+f.made[i]["inner x"]]
+				steps[s] += f.times["inner x="+f.made[i][inner.ID()]]
 			}
 		}
 		steps[s] += time.Duration(f.runs % 3) // noise
@@ -84,10 +84,15 @@ func choice(name, key string, candidates ...string) lower.Choice {
 	return lower.Choice{Name: name, Key: key, Candidates: candidates}
 }
 
+func short(c lower.Choice) string { return c.Name + " " + c.Key }
+
+// inner comes up where a choice is decided for "hidden".
+var inner = choice("inner", "x", "1", "2")
+
 func chosen(r *Report) map[string]string {
 	m := map[string]string{}
 	for _, d := range r.Decisions {
-		m[d.ID()] = fmt.Sprintf("%s of %d", d.Candidates[d.Chosen], d.Ops)
+		m[short(d.Choice)] = fmt.Sprintf("%s of %d", d.Candidates[d.Chosen], d.Ops)
 	}
 	return m
 }
@@ -117,7 +122,7 @@ func TestSmall(t *testing.T) {
 	require.NoError(t, err)
 	p.Plan.Steps[2].MemBytes = 0
 	for id, is := range small(p) {
-		require.Equal(t, id == "tile b", is)
+		require.Equal(t, strings.HasPrefix(id, "tile b"), is)
 	}
 }
 
