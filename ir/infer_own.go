@@ -196,6 +196,17 @@ func inferBlockedSelect(c *InferCtx, op *Op) error {
 	return c.setBlocked(op, dtypeOf(op, 0), n, Const(int64(len(from))), []Dim{h, w})
 }
 
+func inferQKVAttention(c *InferCtx, op *Op) error {
+	if err := wantRank(op, 0, 3, 3); err != nil {
+		return err
+	}
+	s := op.Operands[0].Type.Shape
+	if len(s) != 3 {
+		return c.set(op, dtypeOf(op, 0), c.FreshShape(3))
+	}
+	return c.set(op, dtypeOf(op, 0), []Dim{s[0], s[1], s[2].Div(Const(3))})
+}
+
 // knownBool reports whether v is a bool constant, and which.
 func knownBool(v *Value) (value, known bool) {
 	d := ConstOf(v)

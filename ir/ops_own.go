@@ -21,6 +21,8 @@ var opsOwn = []*OpInfo{
 	row("BlockedChannelNorm(X, Scale, B?) -> Y", "channels:int epsilon:float", OwnOp, inferSame, "ChannelNorm of a blocked tensor"),
 	row("BlockedPick(X) -> Y", "rows:ints columns:ints", OwnOp, inferBlockedPick, "a blocked tensor whose pixel i, j is X's pixel rows[i], columns[j]"),
 	row("BlockedSelect(X*) -> Y", "from:ints", OwnOp, inferBlockedSelect, "a blocked tensor whose channel i is lane from[i] of the blocks of all X"),
+	row("QKVAttention(X, attn_mask?) -> Y", "heads:int scale:float masked_score:float", OwnOp, inferQKVAttention,
+		"Attention of queries, keys and values that stand beside each other in X [B,L,3*heads*D], as Softmax has rows that see nothing"),
 	row("Unpack(X) -> Y", "", OwnOp, inferUnpack, "elements of 2 or 4 bits in a byte each: integers as u8 or i8, f4e2m1 as its codes"),
 	row("Pack(X) -> Y", "to:dtype", OwnOp, inferPack, "the low bits of bytes as elements of a type of 2 or 4 bits"),
 	row("Decode(X) -> Y", "from:dtype", Elementwise|OwnOp, inferDecode, "codes (u8) of a float type of at most 8 bits as f32"),

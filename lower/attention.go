@@ -13,31 +13,31 @@ import (
 
 // attentionRules are attention and what goes with it.
 func attentionRules() map[string]rule {
-	return map[string]rule{"Attention": lowerAttention, "RotaryEmbedding": lowerRotary, "CausalConvWithState": lowerCausalConv, "LinearAttention": lowerLinearAttention}
+	return map[string]rule{"Attention": lowerAttention, "QKVAttention": lowerQKVAttention, "RotaryEmbedding": lowerRotary, "CausalConvWithState": lowerCausalConv, "LinearAttention": lowerLinearAttention}
 }
 
-// headView is a tensor of heads in memory: strides of batch, head and position; features are neighbours.
+// headView is a tensor of heads in memory: strides of batch, head and position, and where it begins; features are neighbours.
 type headView struct {
-	v       *ir.Value
-	b, h, l ir.Dim
+	v           *ir.Value
+	b, h, l, at ir.Dim
 }
 
 // headViewOf views [B,H,L,D] or [B,L,H*D] of the given heads and head size.
 func headViewOf(v *ir.Value, heads, size ir.Dim) headView {
 	s := Strides(v.Type.Shape)
 	if len(s) == 4 {
-		return headView{v, s[0], s[1], s[2]}
+		return headView{v: v, b: s[0], h: s[1], l: s[2]}
 	}
-	return headView{v, s[0], size, heads.Mul(size)}
+	return headView{v: v, b: s[0], h: size, l: heads.Mul(size)}
 }
 
 // at is the index of a position's first feature.
 func (k *K) headAt(x headView, b, h, l *loop.Value) *loop.Value {
-	return k.Add(k.Add(k.MulDim(b, x.b), k.MulDim(h, x.h)), k.MulDim(l, x.l))
+	return k.Add(k.Add(k.Add(k.Dim(x.at), k.MulDim(b, x.b)), k.MulDim(h, x.h)), k.MulDim(l, x.l))
 }
 
 const (
-	attnRows = 4   // queries that share the loads of a key
+	attnRows = 4   // queries that share the loads of a key, at least
 	attnKeys = 256 // keys whose scores wait in local memory: their maxima and sums take as long as many products
 	attnPad  = 64  // keys that a tile of scores may take at most
 )
@@ -239,19 +239,41 @@ func (a *attention) state() error {
 			return err
 		}
 		if past != nil {
-			*x = headView{out, to[0], to[1], to[2]}
+			*x = headView{v: out, b: to[0], h: to[1], l: to[2]}
 		}
 	}
 	a.lk = a.lk.Add(a.past)
 	return nil
 }
 
-// rows is how many queries an iteration takes.
-func (a *attention) rows() int64 {
-	if a.lq.IsConst() && a.lq.Value() < attnRows {
-		return 1
+// few reports whether there are too few queries to pay for panels.
+func (a *attention) few() bool { return a.lq.IsConst() && a.lq.Value() < attnRows }
+
+// tiles splits the queries of a head into iterations: as many queries as leave registers for a key and a query, where
+// their number is known. A second run is of one query less.
+func (a *attention) tiles(l *target.Level) []run {
+	if a.few() {
+		return []run{{1, a.lq.Value()}, {}}
 	}
-	return attnRows
+	nv := attnVectors(l)
+	return evenly(a.lq.Value(), int64(max(attnRows, min(l.Tile, l.Regs-nv-1)/nv)))
+}
+
+// attnVectors is how many vectors of keys, or of features of values, are accumulated at a time.
+func attnVectors(l *target.Level) int {
+	if l.Regs >= 32 {
+		return 4
+	}
+	return 2
+}
+
+// iterations is the number of iterations of a head.
+func (a *attention) iterations(l *target.Level) ir.Dim {
+	if !a.lq.IsConst() {
+		return a.lq.CeilDiv(attnRows)
+	}
+	t := a.tiles(l)
+	return ir.Const(t[0].tiles + t[1].tiles)
 }
 
 // oneBlock reports whether all keys are one block, so that no sums are ever scaled down.
@@ -261,7 +283,7 @@ func (a *attention) oneBlock() bool {
 
 // pack emits the step that turns K into panels, unless there are too few queries to pay for it.
 func (a *attention) pack() error {
-	if a.rows() == 1 {
+	if a.few() {
 		return nil
 	}
 	a.panelsPerHead = a.lk.CeilDiv(attnPad).MulInt(attnPad / target.Block)
@@ -276,6 +298,10 @@ func (a *attention) pack() error {
 				key := k.MulInt(co[2], target.Block)
 				from := k.headAt(a.k, co[0], co[1], key)
 				to := k.Mul(i, k.Dim(a.d.MulInt(target.Block)))
+				if a.squares(k.Level) {
+					a.packSquares(k, co[2], from, to)
+					return
+				}
 				left := k.MinIdx(k.Sub(k.Dim(a.lk), key), k.Int(target.Block))
 				k.Range(k.Int(0), left, 1, func(j *loop.Value) {
 					row := k.Add(from, k.MulDim(j, a.k.l))
@@ -285,6 +311,37 @@ func (a *attention) pack() error {
 				})
 			})
 		},
+	})
+}
+
+// squares reports whether panels are whole squares of vectors, the last of keys aside.
+func (a *attention) squares(l *target.Level) bool {
+	return a.ct == tensor.F32 && a.lk.IsConst() && a.d.IsConst() && a.d.Value()%int64(l.Lanes(4)) == 0
+}
+
+// packSquares packs a panel by squares that are transposed in registers; keys past the end are 0.
+func (a *attention) packSquares(k *K, panel, from, to *loop.Value) {
+	lanes := k.Level.Lanes(4)
+	keys := func(n int) func() {
+		return func() {
+			k.Range(k.Int(0), k.Dim(a.d), int64(lanes), func(e *loop.Value) {
+				for first := 0; first < target.Block; first += lanes {
+					rows := repeat(lanes, k.Float(loop.Vec(tensor.F32, lanes), 0))
+					for j := range min(lanes, max(0, n-first)) {
+						rows[j] = k.loadAs(a.k.v, k.Add(k.Add(from, k.MulDim(k.Int(int64(first+j)), a.k.l)), e), lanes, a.ct)
+					}
+					for j, x := range k.transpose(rows) {
+						k.Store(k.Buf(a.panels), k.AddInt(k.Add(to, k.MulInt(k.AddInt(e, int64(j)), target.Block)), int64(first)), x)
+					}
+				}
+			})
+		}
+	}
+	n := a.lk.Value()
+	k.choose(k.Cmp(loop.LT, panel, k.Int(n/target.Block)), keys(target.Block), func() {
+		if rest := n % target.Block; rest > 0 {
+			k.choose(k.Cmp(loop.EQ, panel, k.Int(n/target.Block)), keys(int(rest)), nil)
+		}
 	})
 }
 
@@ -318,35 +375,47 @@ func (a *attention) kernel() error {
 			outs = append(outs, a.wait)
 		}
 	}
-	rows, ns := a.rows(), float64(chunkNs)
+	ns := float64(chunkNs)
 	if n := a.lk.Mul(a.d.Add(a.dv)); n.IsConst() {
-		ns = 50 + float64(n.Value()*rows)/16
+		ns = 50 + float64(n.Value()*attnRows)/16
 	}
-	blocks := a.lq.CeilDiv(rows)
 	pairs := a.b.Mul(a.hq).Mul(a.lq).Mul(a.lk)
 	return a.c.Kernel(Step{
-		Op: a.op, Name: "attention", Ins: ins, Outs: outs, Par: a.b.Mul(a.hq).Mul(blocks), NsPerIter: ns,
+		Op: a.op, Name: "attention", Ins: ins, Outs: outs, NsPerIter: ns,
+		ParAt: func(l *target.Level) ir.Dim { return a.b.Mul(a.hq).Mul(a.iterations(l)) },
 		Flops: pairs.Mul(a.d.Add(a.dv)).MulInt(2), Bytes: bytesOf(a.q.v).Add(bytesOf(a.k.v)).Add(bytesOf(a.v.v)).Add(bytesOf(out)),
-		Build: func(k *K) {
-			s := k.Local("scores", a.ct, rows*attnKeys)
-			k.Parallel(func(i *loop.Value) {
-				co := k.Unflatten(i, a.b, a.hq, blocks)
-				first := k.MulInt(co[2], rows)
-				do := func(rows int, q *loop.Value) {
-					(&queries{K: k, a: a, s: s, b: co[0], h: co[1], hk: k.Div(co[1], k.Dim(a.hq.Div(a.hk))), q: q, rows: rows}).emit()
-				}
-				one := func() {
-					k.Range(first, k.MinIdx(k.AddInt(first, rows), k.Dim(a.lq)), 1, func(q *loop.Value) { do(1, q) })
-				}
-				switch {
-				case rows == 1:
-					do(1, first)
-				case a.lq.IsConst() && a.lq.Value()%rows == 0:
-					do(int(rows), first)
-				default:
-					k.choose(k.Cmp(loop.LE, k.AddInt(first, rows), k.Dim(a.lq)), func() { do(int(rows), first) }, one)
-				}
+		Build: a.build,
+	})
+}
+
+func (a *attention) build(k *K) {
+	most := int64(attnRows)
+	if a.lq.IsConst() {
+		most = a.tiles(k.Level)[0].rows
+	}
+	s := k.Local("scores", a.ct, most*attnKeys)
+	k.Parallel(func(i *loop.Value) {
+		co := k.Unflatten(i, a.b, a.hq, a.iterations(k.Level))
+		do := func(rows int, q *loop.Value) {
+			(&queries{K: k, a: a, s: s, b: co[0], h: co[1], hk: k.Div(co[1], k.Dim(a.hq.Div(a.hk))), q: q, rows: rows}).emit()
+		}
+		if !a.lq.IsConst() {
+			first := k.MulInt(co[2], attnRows)
+			k.choose(k.Cmp(loop.LE, k.AddInt(first, attnRows), k.Dim(a.lq)), func() { do(attnRows, first) }, func() {
+				k.Range(first, k.MinIdx(k.AddInt(first, attnRows), k.Dim(a.lq)), 1, func(q *loop.Value) { do(1, q) })
 			})
-		},
+			return
+		}
+		t := a.tiles(k.Level)
+		long, short := t[0], t[1]
+		switch {
+		case short.tiles == 0:
+			do(int(long.rows), k.MulInt(co[2], long.rows))
+		case long.tiles == 0:
+			do(int(short.rows), k.MulInt(co[2], short.rows))
+		default:
+			first := k.Add(k.MulInt(co[2], short.rows), k.MinIdx(co[2], k.Int(long.tiles)))
+			k.choose(k.Cmp(loop.LT, co[2], k.Int(long.tiles)), func() { do(int(long.rows), first) }, func() { do(int(short.rows), first) })
+		}
 	})
 }

@@ -2,6 +2,7 @@ package lower
 
 import (
 	"math"
+	"slices"
 
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
@@ -31,13 +32,7 @@ func (r *queries) lanesOf(d ir.Dim) int {
 	return w
 }
 
-// vectors is how many vectors of keys, or of features of values, are accumulated at a time.
-func (r *queries) vectors() int {
-	if r.Level.Regs >= 32 {
-		return 4
-	}
-	return 2
-}
+func (r *queries) vectors() int { return attnVectors(r.Level) }
 
 func (r *queries) num(lanes int, x float64) *loop.Value { return r.Float(loop.Vec(r.a.ct, lanes), x) }
 
@@ -120,24 +115,24 @@ func (r *queries) block(key, n *loop.Value, top, sum []*loop.Value) []*loop.Valu
 		r.scoreRow(key, n)
 	}
 	scale := make([]*loop.Value, r.rows)
-	var tops, sums []*loop.Value
-	for p := range r.rows {
-		m := r.biased(p, key, n)
+	tops, safe := r.biased(key, n), make([]*loop.Value, r.rows)
+	for p := range tops {
 		if !r.a.oneBlock() {
-			m = r.Max(top[p], m)
+			tops[p] = r.Max(top[p], tops[p])
 		}
-		safe := r.finite(m)
-		row := r.Int(int64(p) * attnKeys)
-		s := r.over(n, loop.OpAdd, 0, func(e *loop.Value, lanes int) *loop.Value {
-			v := r.Exp(r.Sub(r.Load(r.s, r.Add(row, e), lanes), r.Broadcast(safe, lanes)))
-			r.Store(r.s, r.Add(row, e), v)
-			return v
-		})
-		if !r.a.oneBlock() {
-			scale[p] = r.Exp(r.Sub(top[p], safe))
-			s = r.FMA(sum[p], scale[p], s)
+		safe[p] = r.finite(tops[p])
+	}
+	sums := r.over(n, loop.OpAdd, 0, func(p int, e *loop.Value, lanes int, _ *loop.Value) *loop.Value {
+		at := r.AddInt(e, int64(p)*attnKeys)
+		v := r.ExpDown(r.Sub(r.Load(r.s, at, lanes), r.Broadcast(safe[p], lanes)))
+		r.Store(r.s, at, v)
+		return v
+	})
+	if !r.a.oneBlock() {
+		for p := range sums {
+			scale[p] = r.ExpDown(r.Sub(top[p], safe[p]))
+			sums[p] = r.FMA(sum[p], scale[p], sums[p])
 		}
-		tops, sums = append(tops, m), append(sums, s)
 	}
 	r.values(key, n, scale)
 	return append(tops, sums...)
@@ -148,20 +143,70 @@ func (r *queries) finite(m *loop.Value) *loop.Value {
 	return r.Select(r.Cmp(loop.EQ, m, r.num(1, math.Inf(-1))), r.num(1, 0), m)
 }
 
-// over folds f over [0, n), by vectors and then one by one.
-func (r *queries) over(n *loop.Value, op loop.Op, unit float64, f func(e *loop.Value, lanes int) *loop.Value) *loop.Value {
+// over folds f over [0, n) for each query, by vectors and then one by one; a known number of scores in vectors alone, of the
+// last of which those selected by live count. The queries take turns, since each is a chain of dependent instructions.
+func (r *queries) over(n *loop.Value, op loop.Op, unit float64, f func(p int, e *loop.Value, lanes int, live *loop.Value) *loop.Value) []*loop.Value {
 	w := r.lanes()
 	if r.C.Opts.Strict && op == loop.OpAdd {
 		w = 1
 	}
 	mid := r.MulInt(r.Div(n, r.Int(int64(w))), int64(w))
-	step := func(lanes int) func(e *loop.Value, acc []*loop.Value) []*loop.Value {
+	step := func(lanes int, live *loop.Value) func(e *loop.Value, acc []*loop.Value) []*loop.Value {
 		return func(e *loop.Value, acc []*loop.Value) []*loop.Value {
-			return []*loop.Value{r.fold(op, acc[0], f(e, lanes))}
+			next := make([]*loop.Value, r.rows)
+			for p := range next {
+				next[p] = r.join(op, acc[p], f(p, e, lanes, live))
+			}
+			return next
 		}
 	}
-	wide := r.For(r.Int(0), mid, int64(w), []*loop.Value{r.num(w, unit)}, step(w))
-	return r.For(mid, n, 1, []*loop.Value{r.Reduce(reduceOps[op], wide[0])}, step(1))[0]
+	wide := r.For(r.Int(0), mid, int64(w), repeat(r.rows, r.num(w, unit)), step(w, nil))
+	rest := 0
+	if r.padded() {
+		rest = int(r.a.lk.Value()) % w
+	}
+	if rest > 0 {
+		t := loop.Vec(tensor.I32, w)
+		wide = step(w, r.Cmp(loop.LT, r.Iota(t), r.IntOf(t, int64(rest))))(mid, wide)
+	}
+	one := make([]*loop.Value, r.rows)
+	for p := range one {
+		one[p] = r.across(op, wide[p])
+	}
+	if r.padded() {
+		return one
+	}
+	return slices.Clone(r.For(mid, n, 1, one, step(1, nil)))
+}
+
+// join is the sum, or the larger of two of which the first is no NaN; it takes no NaN, which the exponential finds anyway.
+func (r *queries) join(op loop.Op, x, y *loop.Value) *loop.Value {
+	if op == loop.OpAdd {
+		return r.Add(x, y)
+	}
+	return r.Select(r.Cmp(loop.LT, x, y), y, x)
+}
+
+// across joins the lanes of a vector.
+func (r *queries) across(op loop.Op, v *loop.Value) *loop.Value {
+	if op == loop.OpAdd {
+		return r.Reduce(loop.OpReduceAdd, v)
+	}
+	for s := v.Type.Lanes / 2; s > 0; s /= 2 {
+		at := make([]int, v.Type.Lanes)
+		for i := range at {
+			at[i] = i ^ s
+		}
+		v = r.join(op, v, r.Shuffle(v, v, at...))
+	}
+	return r.Extract(v, 0)
+}
+
+// padded reports whether every query sees all keys, whose number is known: what pads their last vector is then -inf.
+func (r *queries) padded() bool {
+	a := r.a
+	return a.oneBlock() && r.lanes() > 1 && !r.C.Opts.Strict && a.qk == nil && a.nonpad == nil && !a.causal && a.left < 0 && a.right < 0 &&
+		(a.mask == nil || a.mask.Type.Shape[a.mask.Type.Rank()-1].Equal(a.lk))
 }
 
 // scoreTile computes the products of all queries with n keys from key on, which begins a panel. It may compute
@@ -239,18 +284,20 @@ func (r *queries) scoreRow(key, n *loop.Value) {
 	r.Range(fours, n, 1, func(j *loop.Value) { dots(j, 1) })
 }
 
-// biased turns the n products of query p into scores, stores what of them is an output, and gives their maximum.
-func (r *queries) biased(p int, key, n *loop.Value) *loop.Value {
-	a, row := r.a, r.Int(int64(p)*attnKeys)
-	q := r.AddInt(r.q, int64(p))
-	var maskRow *loop.Value
-	if a.mask != nil {
-		maskRow = r.Int(0)
-		for i, x := range []*loop.Value{r.b, r.h, q} {
-			maskRow = r.Add(maskRow, r.MulDim(x, a.maskStrides[i]))
+// biased turns the n products of each query into scores, stores what of them is an output, and gives their maxima.
+func (r *queries) biased(key, n *loop.Value) []*loop.Value {
+	a, maskRow := r.a, make([]*loop.Value, r.rows)
+	for p := range maskRow {
+		if a.mask == nil {
+			break
+		}
+		maskRow[p] = r.Int(0)
+		for i, x := range []*loop.Value{r.b, r.h, r.AddInt(r.q, int64(p))} {
+			maskRow[p] = r.Add(maskRow[p], r.MulDim(x, a.maskStrides[i]))
 		}
 	}
-	return r.over(n, loop.OpMax, math.Inf(-1), func(e *loop.Value, lanes int) *loop.Value {
+	return r.over(n, loop.OpMax, math.Inf(-1), func(p int, e *loop.Value, lanes int, live *loop.Value) *loop.Value {
+		row, q := r.Int(int64(p)*attnKeys), r.AddInt(r.q, int64(p))
 		at := r.Add(key, e)
 		v := r.Mul(r.Load(r.s, r.Add(row, e), lanes), r.num(lanes, a.scale))
 		r.give(0, a.qk, q, at, v)
@@ -258,7 +305,7 @@ func (r *queries) biased(p int, key, n *loop.Value) *loop.Value {
 			v = r.Mul(r.Tanh(r.Mul(v, r.num(lanes, 1/a.cap))), r.num(lanes, a.cap))
 		}
 		r.give(1, a.qk, q, at, v)
-		var seen *loop.Value
+		seen := live
 		if r.selects() {
 			t := loop.Vec(tensor.I32, lanes)
 			j := r.Broadcast(r.Convert(at, tensor.I32), lanes)
@@ -268,7 +315,7 @@ func (r *queries) biased(p int, key, n *loop.Value) *loop.Value {
 			limit := func(x *loop.Value) *loop.Value { return r.Broadcast(r.Convert(x, tensor.I32), lanes) }
 			seen = r.And(r.Cmp(loop.GE, j, limit(r.lo[p])), r.Cmp(loop.LT, j, limit(r.hi[p])))
 		}
-		v = r.masked(v, maskRow, at, seen)
+		v = r.masked(v, maskRow[p], at, seen)
 		r.give(2, a.qk, q, at, v)
 		r.give(3, a.wait, q, at, v)
 		r.Store(r.s, r.Add(row, e), v)

@@ -17,7 +17,7 @@ type RuleInfo struct {
 // Rules lists the rewrite rules in the order of their tables.
 func Rules() []RuleInfo {
 	var out []RuleInfo
-	for _, r := range slices.Concat(foldRules, canonRules, expandRules, viewRules, idiomRules, channelRules, algebraRules, linearRules) {
+	for _, r := range slices.Concat(foldRules, canonRules, expandRules, viewRules, idiomRules, qkvRules, channelRules, algebraRules, linearRules) {
 		out = append(out, RuleInfo{r.name, r.algebra, r.inexact})
 	}
 	return out

@@ -16,7 +16,7 @@ var attentionRules = []*rule{
 
 // fewKeys is the number of keys below which products of all heads at once are as fast: what the kernel does once
 // for a row of scores then takes as long as the products.
-const fewKeys = 64
+const fewKeys = 32
 
 func dropoutOff(rw *rewriter, op *ir.Op) []*ir.Value {
 	if op.Result(1) != nil {

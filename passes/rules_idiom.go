@@ -18,7 +18,7 @@ var idiomRules = []*rule{
 }
 
 func idiomsPass(s *State) error {
-	return rewrite(s, slices.Concat(foldRules, viewRules, idiomRules, attentionRules))
+	return rewrite(s, slices.Concat(foldRules, viewRules, idiomRules, attentionRules, qkvRules))
 }
 
 // product flattens v = coef * f1 * f2 * .. through Mul, Div by a constant and small integer powers.

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the expected halves of testdata
 
 // allRules is every rule that a pass applies.
 func allRules() []*rule {
-	return slices.Concat(canonRules, expandRules, foldRules, viewRules, idiomRules, attentionRules, algebraRules, linearRules, channelRules)
+	return slices.Concat(canonRules, expandRules, foldRules, viewRules, idiomRules, attentionRules, algebraRules, linearRules, channelRules, qkvRules)
 }
 
 // ruleCase is "=== rule[: note]" or "=== pass NAME[: note]", the module before, "---", the module after. A case whose module must

@@ -21,6 +21,7 @@ var ownFuncs = map[string]hostop.Func{
 	"Part":                     hostop.Part,
 	"PairwiseCoupling":         hostop.PairwiseCoupling,
 	"SquaredDistance":          hostop.SquaredDistance,
+	"QKVAttention":             hostop.QKVAttention,
 	"Regroup":                  hostop.Regroup,
 	"Require":                  hostop.Require,
 	"Seed":                     hostop.Seed,

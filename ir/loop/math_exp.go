@@ -2,6 +2,7 @@ package loop
 
 import (
 	"math"
+	"slices"
 
 	"github.com/nnc-go/nnc/runtime/tensor"
 )
@@ -19,6 +20,24 @@ func (b *Builder) Exp(x *Value) *Value {
 		return b.expSum(b.clampOrdered(x, -746, 710), b.Float(x.Type, 0))
 	}
 	return b.scale(b.expParts32(b.clampOrdered(x, -104, 89)))
+}
+
+// ExpDown is e^x for x <= 0 within 2 ULP, or 0 where that is no normal number. In f32 the bias of the exponent stands in the number
+// that rounds, so that one shift makes the power of 2.
+func (b *Builder) ExpDown(x *Value) *Value {
+	if x.Type.Elem == tensor.F64 {
+		return b.Exp(x)
+	}
+	least := b.Float(x.Type, -88) // where that power is 0
+	x = b.Select(b.Cmp(LT, x, least), least, x)
+	fm := format(x)
+	magic := b.Float(x.Type, fm.magic+float64(fm.bias))
+	t := b.FMA(x, b.Float(x.Type, math.Log2E), magic)
+	n := b.Sub(t, magic)
+	r := b.FMA(n, b.Float(x.Type, -fm.ln2lo), b.FMA(n, b.Float(x.Type, -fm.ln2hi), x))
+	it := like(x.Type, fm.bits)
+	power := b.Bitcast(b.Shl(b.Bitcast(t, it), b.IntOf(it, fm.fraction)), x.Type)
+	return b.Mul(b.poly(r, append(slices.Clone(expPoly[tensor.F32]), 1, 1)...), power)
 }
 
 // expParts32 gives y and n of e^x = y*2^n, y near 1.

@@ -162,6 +162,23 @@ func TestUnaryMathULP(t *testing.T) {
 	}
 }
 
+func TestExpDown(t *testing.T) {
+	xs := []float64{0, math.Copysign(0, -1), -1e-30, -87, -88, -104, -1e30, math.Inf(-1), math.NaN()}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		xs = append(xs, asFloat(tensor.F32, fromFloat(tensor.F32, -90*r.Float64())))
+	}
+	got := evalMath(t, fmaLevel, tensor.F32, func(b *Builder, x, _ *Value) *Value { return b.ExpDown(x) }, xs, make([]float64, len(xs)))
+	for i, x := range xs {
+		want := math.Exp(x)
+		if want < 0x1p-126 {
+			require.LessOrEqual(t, got[i], 0x1p-126, "at %g", x)
+			continue
+		}
+		require.LessOrEqual(t, ulpsOf(tensor.F32, got[i], want), 2.0, "at %g", x)
+	}
+}
+
 func TestNormalCDF(t *testing.T) {
 	xs := append(specials(tensor.F32), -5.75, 5.75)
 	r := rand.New(rand.NewPCG(1, 2))

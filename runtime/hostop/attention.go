@@ -284,3 +284,23 @@ func Attention(c *Call) (err error) {
 	c.give(y.tensor(d, rank), a.k.tensor(c.in(1).DType, 4), a.v.tensor(c.in(2).DType, 4), qk)
 	return nil
 }
+
+// QKVAttention is Attention of the thirds of the last dimension of its operand.
+func QKVAttention(c *Call) (err error) {
+	defer guard(&err)
+	x := c.in(0)
+	check(len(x.Shape) == 3 && x.Shape[2]%3 == 0, "[B,L,3*n] wanted, got %s", x.TypeString())
+	heads, n := c.Attrs.Int("heads", 1), x.Shape[2]/3
+	sub := &Call{Attrs: Attrs{"q_num_heads": heads, "kv_num_heads": heads, "scale": c.Attrs.Float("scale", 1), "masked_score": c.Attrs.Float("masked_score", math.Inf(-1))}, NumOut: 1}
+	for i := range int64(3) {
+		sub.In = append(sub.In, stridedCopy(x, i*n, []int64{x.Shape[0], x.Shape[1], n}, stridesOf(x.Shape)))
+	}
+	if len(c.In) > 1 {
+		sub.In = append(sub.In, c.In[1])
+	}
+	if err := Attention(sub); err != nil {
+		return err
+	}
+	c.give(sub.Out[0].(*tensor.Tensor))
+	return nil
+}
