@@ -24,8 +24,9 @@ const (
 	narrowColumns = 48 // for which an element of the operand is used
 )
 
-// Narrows reports whether a product is to multiply bf16 where that is allowed and the processor can.
-func Narrows(op *ir.Op) bool {
+// Narrows reports whether a product is to multiply bf16 where that is allowed and the processor can; free means that
+// its operand is rounded at no cost.
+func Narrows(op *ir.Op, free bool) bool {
 	name := op.Info.Name
 	if name != "MatMul" && name != "Gemm" && name != "BlockedConv" {
 		return false
@@ -36,7 +37,7 @@ func Narrows(op *ir.Op) bool {
 		return false
 	}
 	if name == "BlockedConv" {
-		return narrowsConv(op, ws)
+		return narrowsConv(op, ws, free)
 	}
 	if len(ws) != 2 || op.Attrs.Int("transA", 0) != 0 {
 		return false
@@ -45,14 +46,14 @@ func Narrows(op *ir.Op) bool {
 	if op.Attrs.Int("transB", 0) != 0 {
 		terms, columns = columns, terms
 	}
-	return terms >= narrowTerms && terms%2 == 0 && columns >= narrowColumns
+	return terms >= narrowTerms && terms%2 == 0 && (free || columns >= narrowColumns)
 }
 
 // narrowsConv is Narrows for a blocked convolution: none that reads a plain tensor, works channel by channel, or is done
 // faster by Winograd's algorithm, which bf16 is not accurate enough for.
-func narrowsConv(op *ir.Op, ws []int64) bool {
+func narrowsConv(op *ir.Op, ws []int64, free bool) bool {
 	bias := op.Operand(2)
-	if op.Attrs.Int("plain_input", 0) != 0 || ws[1] < narrowTerms || ws[1]%2 != 0 || ws[0]/op.Attrs.Int("group", 1)*ws[2]*ws[3] < narrowColumns ||
+	if op.Attrs.Int("plain_input", 0) != 0 || ws[1] < narrowTerms || ws[1]%2 != 0 || !free && ws[0]/op.Attrs.Int("group", 1)*ws[2]*ws[3] < narrowColumns ||
 		bias != nil && ir.ConstOf(bias) == nil {
 		return false
 	}

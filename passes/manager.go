@@ -34,8 +34,9 @@ type Options struct {
 	After func(pass string, m *ir.Module)
 	// CanFuse, when not nil, says whether lowering has a kernel for op as a member of a Fused.
 	CanFuse func(op *ir.Op) bool
-	// Narrow, when not nil, says whether op, a product with constant weights, is to multiply bf16 instead of f32 (-math=fast).
-	Narrow func(op *ir.Op) bool
+	// Narrow, when not nil, says whether op, a product with constant weights, is to multiply bf16 instead of f32 (-math=fast);
+	// free means that what computes its operand can round it as it is written.
+	Narrow func(op *ir.Op, free bool) bool
 	// FoldBudget bounds the bytes of the constants that folding makes; 0 means 1 GiB.
 	FoldBudget int64
 }

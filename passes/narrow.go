@@ -38,9 +38,13 @@ func narrowRegion(s *State, r *ir.Region) {
 		for _, sub := range op.Regions {
 			narrowRegion(s, sub)
 		}
-		n.product[op] = s.Opts.Narrow(op)
+		n.product[op] = s.Opts.Narrow(op, true)
 	}
 	alone := n.keptAlone(r)
+	for _, op := range r.Ops {
+		n.product[op] = n.product[op] && s.Opts.Narrow(op, alone[op.Operands[0]])
+	}
+	alone = n.keptAlone(r)
 	for _, op := range r.Ops {
 		switch {
 		case n.product[op]:

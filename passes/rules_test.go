@@ -121,7 +121,7 @@ func runPassCase(t *testing.T, pass string, c *ruleCase) {
 	require.NoError(t, err)
 	m, err := ir.Parse(c.before)
 	require.NoError(t, err)
-	product := func(op *ir.Op) bool { return op.Name() == "MatMul" && ir.ConstOf(op.Operands[1]) != nil }
+	product := func(op *ir.Op, _ bool) bool { return op.Name() == "MatMul" && ir.ConstOf(op.Operands[1]) != nil }
 	_, err = Run(m, Options{Optimize: true, Passes: []string{pass}, Narrow: product, Debug: map[string]Debug{"all": {Check: true}}})
 	require.NoError(t, err)
 	golden(t, c, m)
