@@ -430,6 +430,7 @@ func (r *convRow) reduceBlocked(a accs, ow0, lo, hi *loop.Value, valid func(p in
 				})
 			}
 			for kw := range r.kw {
+				r.prefetch(ow0, r.AddInt(at, kw*in*block))
 				a = r.reduceK(r.Int(0), r.Int(channels), u, a,
 					func(p int, i *loop.Value, d int64) *loop.Value {
 						if !valid(p, kw) {
@@ -463,82 +464,5 @@ func (r *convRow) reducePlain(a accs, ow0, lo, hi *loop.Value) accs {
 			base := r.Add(r.MulDim(row, r.w), r.firstPixel(ow0))
 			return r.plainColumns(a, r.Buf(r.x), base, r.MulInt(r.Add(r.MulInt(ic, r.kh), kh), r.kw*block))
 		})
-	})
-}
-
-func (v *conv) lowerDepthwise(c *Ctx) error {
-	nb := blocks(v.c)
-	width := 64.0
-	if v.ow.IsConst() {
-		width = float64(v.ow.Value())
-	}
-	return c.Kernel(Step{
-		Op: v.op, Name: fmt.Sprintf("dwconv%dx%d", v.kh, v.kw), Ins: v.ins(), Outs: []*ir.Value{v.out}, InPlace: v.body.memInputs(),
-		Par: v.n.Mul(v.oh).MulInt(nb), NsPerIter: 5 + width*float64(v.kh*v.kw)/4,
-		Flops: v.n.Mul(v.oh).Mul(v.ow).MulInt(2 * v.c * v.kh * v.kw), Bytes: bytesOf(v.x).Add(bytesOf(v.out)),
-		Build: func(k *K) {
-			k.Parallel(func(i *loop.Value) {
-				co := k.Unflatten(i, v.n, ir.Const(nb), v.oh)
-				r := &convRow{conv: v, K: k, n: co[0], oh: co[2], ob: co[1], vs: blockVectors(k.Level, 1, block)}
-				r.depthwiseRow()
-			})
-		},
-	})
-}
-
-// depthwiseTiles are numbers of pixels of a tile of at most so many, the usual one first.
-func (v *conv) depthwiseTiles(most int) (ts []tile) {
-	for _, n := range []int{8, 4, 7, 14, most} {
-		if t := (tile{max(1, min(n, most)), 1}); !slices.Contains(ts, t) {
-			ts = append(ts, t)
-		}
-	}
-	return ts
-}
-
-func (r *convRow) depthwiseRow() {
-	nv, lanes := vectors(r.Level), r.Level.Lanes(4)
-	n := r.C.chooseTile(dwTile, r.Level, r.depthwiseTiles(r.Level.Tile/nv), r.sizes(), r.conv).rows
-	lo, hi := r.khRange(r.K, r.oh)
-	x := r.Buf(r.x)
-	r.tiles(r.K, n, func(n int, ow0 *loop.Value, valid func(p int, kw int64) bool) {
-		a := r.initAccs(n)
-		a = r.loopOver(lo, hi, 1, a, func(kh *loop.Value, a accs) accs {
-			plane := r.Add(r.MulInt(r.n, blocks(r.c)), r.ob)
-			row := r.Add(r.MulDim(plane, r.h), r.inputRow(kh))
-			base := r.MulInt(r.Add(r.MulDim(row, r.w), r.firstPixel(ow0)), block)
-			column := func(base, at *loop.Value, kw int64, a accs) accs {
-				next := make(accs, n)
-				for p := range next {
-					next[p] = append([]*loop.Value{}, a[p]...)
-				}
-				for j := range nv {
-					w := r.weightAt(j, at, kw*block)
-					for p := range n {
-						if !valid(p, kw) {
-							continue
-						}
-						off := (int64(p)*r.sw+kw*r.dw)*block + int64(j*lanes)
-						next[p][j] = r.FMA(r.Load(x, r.AddInt(base, off), lanes), w, a[p][j])
-					}
-				}
-				return next
-			}
-			at := r.MulInt(kh, r.kw*block)
-			if r.wide() {
-				return r.loopOver(r.Int(0), r.Int(r.kw), 1, a, func(q *loop.Value, a accs) accs {
-					return column(r.Add(base, r.MulInt(q, r.dw*block)), r.Add(at, r.MulInt(q, block)), 0, a)
-				})
-			}
-			for kw := range r.kw {
-				a = column(base, at, kw, a)
-			}
-			return a
-		})
-		for p := range a {
-			for j := range a[p] {
-				r.store(r.AddInt(ow0, int64(p)), j, a[p][j])
-			}
-		}
 	})
 }

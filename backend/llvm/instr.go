@@ -65,7 +65,7 @@ var table = map[loop.Op]rendering{
 	loop.OpIota: func(_ *renderer, in *loop.Instr, _ []value.Value) value.Value {
 		return vector(in.Results[0].Type, func(i int) string { return fmt.Sprint(i) })
 	},
-	loop.OpLoad: load, loop.OpLoadMask: loadMask, loop.OpGather: gather, loop.OpStore: store, loop.OpStoreMask: storeMask,
+	loop.OpLoad: load, loop.OpLoadMask: loadMask, loop.OpGather: gather, loop.OpStore: store, loop.OpStoreMask: storeMask, loop.OpPrefetch: prefetch,
 	loop.OpDot4: dot4, loop.OpDot2: dot2,
 }
 
@@ -267,6 +267,12 @@ func load(r *renderer, in *loop.Instr, x []value.Value) value.Value {
 
 func store(r *renderer, in *loop.Instr, x []value.Value) value.Value {
 	r.cur.Insts = append(r.cur.Insts, &ir.InstStore{Src: x[1], Dst: r.addr(in.Buf, x[0]), Align: align(in.Buf)})
+	return nil
+}
+
+// prefetch reads into all caches.
+func prefetch(r *renderer, in *loop.Instr, x []value.Value) value.Value {
+	r.call("llvm.prefetch.p0", types.Void, r.addr(in.Buf, x[0]), word{types.I32, "0"}, word{types.I32, "3"}, word{types.I32, "1"})
 	return nil
 }
 

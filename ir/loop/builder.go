@@ -291,6 +291,12 @@ func (b *Builder) Gather(p *Buf, idx *Value) *Value {
 	return b.emit(&Instr{Op: OpGather, Buf: p, Args: []*Value{idx}}, Type{p.Elem, idx.Type.Lanes})
 }
 
+// Prefetch brings the cache line of element idx of p nearer to the core. It never fails, wherever that is.
+func (b *Builder) Prefetch(p *Buf, idx *Value) {
+	must(idx.Type == Index, "index of type %v", idx.Type)
+	b.emit(&Instr{Op: OpPrefetch, Buf: p, Args: []*Value{idx}})
+}
+
 // Store writes x to p from element idx on.
 func (b *Builder) Store(p *Buf, idx, x *Value) {
 	must(idx.Type == Index && x.Type.Elem == p.Elem && p.Write, "store %v to %s of %v (writable %v)", x.Type, p.Name, p.Elem, p.Write)

@@ -80,6 +80,7 @@ func (e *evaluator) instr(in *Instr) {
 		}
 		e.block(blk)
 		e.bind(in.Results, blk.Yield)
+	case in.Op == OpPrefetch:
 	case in.Op.Reads() || in.Op.Writes():
 		e.memory(in)
 	default:

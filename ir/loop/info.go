@@ -17,7 +17,7 @@ var opInfos = [...]opInfo{
 	OpShuffle: {"shuffle", true}, OpReduceAdd: {"reduce_add", true}, OpReduceMul: {"reduce_mul", true},
 	OpReduceMin: {"reduce_min", true}, OpReduceMax: {"reduce_max", true}, OpIota: {"iota", true},
 	OpLoad: {"load", false}, OpLoadMask: {"load_mask", false}, OpGather: {"gather", false},
-	OpStore: {"store", false}, OpStoreMask: {"store_mask", false}, OpDot4: {"dot4", true}, OpDot2: {"dot2", true}, OpFor: {"for", false}, OpIf: {"if", false},
+	OpStore: {"store", false}, OpStoreMask: {"store_mask", false}, OpPrefetch: {"prefetch", false}, OpDot4: {"dot4", true}, OpDot2: {"dot2", true}, OpFor: {"for", false}, OpIf: {"if", false},
 }
 
 // String is the operation's name in the text form.
@@ -25,6 +25,12 @@ func (o Op) String() string { return opInfos[o].name }
 
 // Reads reports whether o reads memory.
 func (o Op) Reads() bool { return o == OpLoad || o == OpLoadMask || o == OpGather }
+
+// Addresses reports whether o has a buffer and an index.
+func (o Op) Addresses() bool { return o.Reads() || o.Writes() || o == OpPrefetch }
+
+// Effect reports whether o is there for what it does, not for a result.
+func (o Op) Effect() bool { return o.Writes() || o == OpPrefetch }
 
 // Writes reports whether o writes memory.
 func (o Op) Writes() bool { return o == OpStore || o == OpStoreMask }

@@ -137,6 +137,7 @@ const (
 	OpGather              // Buf[idx[i]] for a vector of I64 indices
 	OpStore               // Buf[idx ..] = a. operands idx, a
 	OpStoreMask           // operands idx, a, mask
+	OpPrefetch            // brings the cache line of Buf[idx] nearer; idx may be outside of the buffer
 	OpDot4                // acc i32xN + dot of groups of four: a u8x4N, b i8x4N; exact (no saturation)
 	OpDot2                // acc f32xN + dot of pairs: a, b bf16x2N; the odd product is added first, each sum is rounded; subnormal numbers may count as 0
 	OpFor                 // operands lo, hi, init...; Imm: step > 0; Blocks[0] has params iv, carried...; results are the carried values at the end

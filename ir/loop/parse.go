@@ -279,7 +279,7 @@ func (p *parser) operands(in *Instr) {
 		p.block(in.Blocks[1])
 		return
 	}
-	if in.Op.Reads() || in.Op.Writes() {
+	if in.Op.Addresses() {
 		t := p.tok()
 		if in.Buf = p.bufs[t]; in.Buf == nil {
 			p.fail("no buffer %q", t)

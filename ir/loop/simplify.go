@@ -104,7 +104,7 @@ func sweep(b *Block, used []bool) {
 	var kept []*Instr
 	for i := len(b.Instrs) - 1; i >= 0; i-- {
 		in := b.Instrs[i]
-		live := in.Op.Writes()
+		live := in.Op.Effect()
 		for _, r := range in.Results {
 			live = live || used[r.ID]
 		}
@@ -129,7 +129,7 @@ func sweep(b *Block, used []bool) {
 }
 
 func writes(in *Instr) bool {
-	if in.Op.Writes() {
+	if in.Op.Effect() {
 		return true
 	}
 	for _, b := range in.Blocks {

@@ -107,12 +107,12 @@ func (v *verifier) instr(in *Instr) {
 		return
 	}
 	v.check(len(in.Blocks) == 0, "%v has a block", in.Op)
-	if in.Op.Reads() || in.Op.Writes() {
+	if in.Op.Addresses() {
 		v.check(in.Buf != nil && v.bufs[in.Buf], "%v has no buffer of the kernel", in.Op)
 		v.check(!in.Op.Writes() || in.Buf == nil || in.Buf.Write, "store to a buffer that is only read")
 	}
 	args, results := shapes[in.Op].args, 1
-	if in.Op.Writes() {
+	if in.Op.Effect() {
 		results = 0
 	}
 	v.check(len(in.Args) == args && len(in.Results) == results, "%v has %d operands and %d results, want %d and %d", in.Op, len(in.Args), len(in.Results), args, results)
@@ -170,7 +170,8 @@ var shapes = map[Op]struct {
 	OpGather: {1, func(in *Instr) bool {
 		return in.Args[0].Type == Vec(tensor.I64, in.Results[0].Type.Lanes) && in.Results[0].Type.Elem == in.Buf.Elem
 	}},
-	OpStore: {2, func(in *Instr) bool { return in.Args[0].Type == Index && in.Args[1].Type.Elem == in.Buf.Elem }},
+	OpPrefetch: {1, func(in *Instr) bool { return in.Args[0].Type == Index }},
+	OpStore:    {2, func(in *Instr) bool { return in.Args[0].Type == Index && in.Args[1].Type.Elem == in.Buf.Elem }},
 	OpStoreMask: {3, func(in *Instr) bool {
 		return in.Args[2].Type.Lanes > 1 && in.Args[0].Type == Index && in.Args[1].Type.Elem == in.Buf.Elem && in.Args[2].Type == Vec(tensor.Bool, in.Args[1].Type.Lanes)
 	}},

@@ -37,6 +37,7 @@ func Render(pkg, constraint string, funcs []*loop.Func) ([]byte, error) {
 	better := make([]*loop.Func, len(funcs))
 	for i, f := range funcs {
 		better[i] = loop.Clone(f)
+		opt.WithoutPrefetches(better[i])
 		opt.Optimize(better[i], &opt.Target{})
 	}
 	return render(pkg, constraint, better)

@@ -199,7 +199,7 @@ func hold(t *testing.T, emulator []string, env ...string) {
 // TestEveryOperationIsRendered: a new operation of package loop cannot be forgotten.
 func TestEveryOperationIsRendered(t *testing.T) {
 	for op := loop.OpConst; op < loop.OpFor; op++ {
-		require.True(t, op.Writes() || table[op] != nil, "%v", op)
+		require.True(t, op.Effect() || table[op] != nil, "%v", op)
 	}
 }
 

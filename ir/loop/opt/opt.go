@@ -5,6 +5,7 @@ package opt
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nnc-go/nnc/ir/loop"
 	"github.com/nnc-go/nnc/target"
@@ -55,6 +56,18 @@ func Legalize(f *loop.Func, t *Target) error {
 		}
 	}
 	return fmt.Errorf("opt: %s: expansions do not end", f.Name)
+}
+
+// WithoutPrefetches drops f's prefetches, which are worth no instruction that would stand between a loop's others.
+func WithoutPrefetches(f *loop.Func) {
+	isPrefetch := func(in *loop.Instr) bool { return in.Op == loop.OpPrefetch }
+	f.Body.Instrs = slices.DeleteFunc(f.Body.Instrs, isPrefetch)
+	walk(f.Body, func(in *loop.Instr) {
+		for _, b := range in.Blocks {
+			b.Instrs = slices.DeleteFunc(b.Instrs, isPrefetch)
+		}
+	})
+	loop.Sweep(f)
 }
 
 // walk visits the instructions of b and of the blocks inside.
