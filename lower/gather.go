@@ -139,6 +139,13 @@ func lowerGatherAt(c *Ctx, op *ir.Op) error {
 		return err
 	}
 	outer, inner := around(x.Type.Shape, axis)
+	if axis == 0 {
+		if p, ok, err := c.tiedTable(x); err != nil {
+			return err
+		} else if ok {
+			return c.gatherPanels(op, p, idx, out, n, inner)
+		}
+	}
 	return c.gatherRows(op, x, idx, out, outer, n, ir.Product(idx.Type.Shape), inner)
 }
 
