@@ -34,7 +34,8 @@ import (
 // A value is written by its name where that is a word and no other value has it, else by a number,
 // with the name after it where it is defined. "_" is an absent operand or an unused result. A type may be
 // left out: it is then unknown. Constants of more than maxInline elements are references:
-// "f32[64,3,7,7] sha256:0123456789abcdef0123456789abcdef".
+// "f32[64,3,7,7] sha256:0123456789abcdef0123456789abcdef". For tests, "f32[64,3,7,7] random(1)" is read as
+// pseudorandom multiples of 1/64 from -1/2 to 1/2, which the seed in parentheses decides.
 
 // maxInline is the number of elements up to which constants are printed in place.
 const maxInline = 16

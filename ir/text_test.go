@@ -2,6 +2,7 @@ package ir
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -62,6 +63,22 @@ func TestParseResolvesReferences(t *testing.T) {
 	x, err := ConstOf(got.Graph.Results[0]).Tensor()
 	require.NoError(t, err)
 	require.Len(t, x.Data, 256)
+}
+
+func TestRandomData(t *testing.T) {
+	read := func(text string) []float32 {
+		x, err := (&parser{src: text}).data().Tensor()
+		require.NoError(t, err)
+		return tensor.View[float32](x)
+	}
+	a := read("f32[100] random(1)")
+	require.Equal(t, a, read("f32[100] random(1)"))
+	require.NotEqual(t, a, read("f32[100] random(2)"))
+	require.InDelta(t, -0.5, slices.Min(a), 0.1)
+	require.InDelta(t, 0.5, slices.Max(a), 0.1)
+	for _, text := range []string{"i32[2] random(1)", "f32[100000,100000] random(1)", "f32[2] random"} {
+		require.Panics(t, func() { (&parser{src: text}).data() }, text)
+	}
 }
 
 func TestDataText(t *testing.T) {

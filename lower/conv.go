@@ -53,8 +53,8 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	if err := v.setType(c, anchor); err != nil {
 		return err
 	}
-	if v.winogradPays(c, anchor.Operands[1], anchor.Operand(2)) {
-		return v.lowerWinograd(c, anchor.Operands[1], anchor.Operand(2))
+	if f := v.winogradForm(c, anchor); f != nil {
+		return v.newWinograd(f).lower(c, anchor.Operands[1], anchor.Operand(2))
 	}
 	if err := v.pack(c, anchor.Operands[1], anchor.Operand(2)); err != nil {
 		return err

@@ -1,6 +1,10 @@
 package lower
 
-import "github.com/nnc-go/nnc/ir/loop"
+import (
+	"slices"
+
+	"github.com/nnc-go/nnc/ir/loop"
+)
 
 // cookToom are the matrices of minimal filtering F(m,r): m outputs of a filter of r taps are A^T((G g)*(B^T d)), with
 // m+r-1 products (Winograd, "Arithmetic Complexity of Computations", 1980).
@@ -76,7 +80,7 @@ func (t *cookToom) filter(g func(i, j int) float64) []float64 {
 }
 
 // times is the matrix times x. Columns that differ in signs alone, those of points p and -p, are taken as the sums
-// and differences of their elements.
+// and differences of their elements, and such rows as the sum and difference of two parts.
 func (k *K) times(matrix [][]float64, x []*loop.Value) []*loop.Value {
 	x = append([]*loop.Value{}, x...)
 	rows := make([][]float64, len(matrix))
@@ -97,11 +101,59 @@ func (k *K) times(matrix [][]float64, x []*loop.Value) []*loop.Value {
 		}
 		j++
 	}
-	out := make([]*loop.Value, len(rows))
-	for i, r := range rows {
-		out[i] = k.combine(r, x)
+	var out []*loop.Value
+	for i := 0; i < len(rows); i++ {
+		if i+1 < len(rows) {
+			if same, opposed := parts(rows[i], rows[i+1]); same != nil {
+				s, o := k.combine(same, x), k.combine(opposed, x)
+				out, i = append(out, k.Add(s, o), k.Sub(s, o)), i+1
+				continue
+			}
+		}
+		out = append(out, k.combine(rows[i], x))
 	}
 	return out
+}
+
+// timesBoth is the matrix times the square matrix x, by rows, times the transposed matrix.
+func (k *K) timesBoth(matrix [][]float64, x []*loop.Value) []*loop.Value {
+	n, m := len(matrix[0]), len(matrix)
+	half, out := make([]*loop.Value, m*n), []*loop.Value{}
+	for j := range n {
+		column := make([]*loop.Value, n)
+		for i := range column {
+			column[i] = x[i*n+j]
+		}
+		for i, y := range k.times(matrix, column) {
+			half[i*n+j] = y
+		}
+	}
+	for i := range m {
+		out = append(out, k.times(matrix, half[i*n:(i+1)*n])...)
+	}
+	return out
+}
+
+// parts are what two rows that differ in signs alone have in common and what they have opposed in the first's signs; nil for
+// others, or where one of the parts is all.
+func parts(r, s []float64) (same, opposed []float64) {
+	n, m := 0, 0
+	same, opposed = make([]float64, len(r)), make([]float64, len(r))
+	for j, c := range r {
+		switch {
+		case c == 0 && s[j] == 0:
+		case c == s[j]:
+			same[j], n = c, n+1
+		case c == -s[j]:
+			opposed[j], m = c, m+1
+		default:
+			return nil, nil
+		}
+	}
+	if n == 0 || m == 0 {
+		return nil, nil
+	}
+	return same, opposed
 }
 
 // mirrored reports whether columns j and j+1 have no zeros, and the same absolute values.
@@ -117,11 +169,13 @@ func mirrored(rows [][]float64, j int) bool {
 // combine is the sum of x times coefficients.
 func (k *K) combine(coefficients []float64, x []*loop.Value) *loop.Value {
 	var sum *loop.Value
+	first := slices.Index(coefficients, 1) // which takes no multiplication
+	if first >= 0 {
+		sum = x[first]
+	}
 	for j, c := range coefficients {
 		switch {
-		case c == 0:
-		case sum == nil && c == 1:
-			sum = x[j]
+		case c == 0 || j == first:
 		case sum == nil:
 			sum = k.Mul(k.Float(x[j].Type, c), x[j])
 		case c == 1:

@@ -110,25 +110,30 @@ func tilesCost(l *target.Level, split []run, blocks, b int64) float64 {
 	return cost
 }
 
-// tileFor picks the register tile for a level; where M is known, there are tiles with as many rows as it.
+// tileFor picks the register tile for a level.
 func (g *gemm) tileFor(l *target.Level) tile {
-	best := bestTiles(l, g.m, g.n, evenly)
-	if !g.m.IsConst() || g.m.Value() == 0 {
-		return best[0]
-	}
-	for i := range best {
-		tiles := g.m.CeilDiv(int64(best[i].rows)).Value()
-		best[i].rows = int(g.m.CeilDiv(tiles).Value())
-	}
-	return g.body.c.chooseTile(gemmTiles, l, best, append([]ir.Dim{g.m, g.n, g.k}, g.batch...), g.aRow, g.pairs, g.body)
+	return g.body.c.chooseTile(gemmTiles, l, evenTiles(l, g.m, g.n), append([]ir.Dim{g.m, g.n, g.k}, g.batch...), g.aRow, g.pairs, g.body)
 }
 
-// firstRow is the first row of tile i.
-func (g *gemm) firstRow(k *K, t tile, i *loop.Value) *loop.Value {
-	if !g.m.IsConst() || g.m.Value()%int64(t.rows) == 0 {
-		return k.MulInt(i, int64(t.rows))
+// evenTiles are the best tiles where rows are split evenly; where M is known, there are tiles with as many rows as each.
+func evenTiles(l *target.Level, m, n ir.Dim) []tile {
+	best := bestTiles(l, m, n, evenly)
+	if !m.IsConst() || m.Value() == 0 {
+		return best
 	}
-	s := evenly(g.m.Value(), int64(t.rows))
+	for i := range best {
+		tiles := m.CeilDiv(int64(best[i].rows)).Value()
+		best[i].rows = int(m.CeilDiv(tiles).Value())
+	}
+	return best
+}
+
+// firstRow is the first row of tile i of those that cut m rows evenly into tiles of at most rows.
+func (k *K) firstRow(m ir.Dim, rows int, i *loop.Value) *loop.Value {
+	if !m.IsConst() || m.Value()%int64(rows) == 0 {
+		return k.MulInt(i, int64(rows))
+	}
+	s := evenly(m.Value(), int64(rows))
 	return k.Add(k.MulInt(i, s[1].rows), k.MinIdx(i, k.Int(s[0].tiles)))
 }
 
@@ -242,23 +247,28 @@ func (k *K) choose(c *loop.Value, then, els func()) {
 // rows picks a full or a smaller tile for the rows of tile i. tail: -1 all columns are there; > 0 lanes of the last
 // block; 0 known at run time.
 func (g *gemm) rows(k *K, full tile, batch []*loop.Value, group *loop.Value, t tile, i *loop.Value, tail int) {
-	do := func(rows int, off *loop.Value) { g.tile(k, full, batch, group, tile{rows, t.blocks}, i, off, tail) }
-	whole := func() { do(t.rows, k.Int(0)) }
-	if g.m.IsConst() {
-		if g.m.Value()%int64(t.rows) == 0 {
+	k.rowTiles(g.m, t.rows, i, func(rows int, off *loop.Value) { g.tile(k, full, batch, group, tile{rows, t.blocks}, i, off, tail) })
+}
+
+// rowTiles covers the rows of tile i, of those that cut m rows into tiles of at most rows: do gets how many and the first
+// within the tile.
+func (k *K) rowTiles(m ir.Dim, rows int, i *loop.Value, do func(rows int, off *loop.Value)) {
+	whole := func() { do(rows, k.Int(0)) }
+	if m.IsConst() {
+		if m.Value()%int64(rows) == 0 {
 			whole()
 			return
 		}
-		s := evenly(g.m.Value(), int64(t.rows))
+		s := evenly(m.Value(), int64(rows))
 		k.choose(k.Cmp(loop.LT, i, k.Int(s[0].tiles)), whole, func() { do(int(s[1].rows), k.Int(0)) })
 		return
 	}
-	if t.rows == 1 {
+	if rows == 1 {
 		whole()
 		return
 	}
-	left := k.Sub(k.Dim(g.m), g.firstRow(k, t, i))
-	k.choose(k.Cmp(loop.GE, left, k.Int(int64(t.rows))), whole, func() { k.binaryRows(t.rows, left, k.Int(0), do) })
+	left := k.Sub(k.Dim(m), k.firstRow(m, rows, i))
+	k.choose(k.Cmp(loop.GE, left, k.Int(int64(rows))), whole, func() { k.binaryRows(rows, left, k.Int(0), do) })
 }
 
 // binaryRows covers left < rows rows by tiles whose sizes are powers of two.
@@ -272,7 +282,7 @@ func (k *K) binaryRows(rows int, left, row *loop.Value, do func(rows int, r *loo
 
 // tile computes and stores one register tile: the rows from off on of tile i.
 func (g *gemm) tile(k *K, full tile, batch []*loop.Value, group *loop.Value, t tile, i, off *loop.Value, tail int) {
-	row := k.Add(g.firstRow(k, full, i), off)
+	row := k.Add(k.firstRow(g.m, full.rows, i), off)
 	v := vectors(k.Level)
 	lanes := k.Level.Lanes(4)
 	kd := k.Dim(g.k)
@@ -462,7 +472,7 @@ func (g *gemm) packA(c *Ctx, nbatch ir.Dim) error {
 				}
 				k.Range(k.Int(0), k.Int(rows), 1, func(p *loop.Value) {
 					// Rows past the end repeat the last one: they are computed and never stored.
-					r := k.MinIdx(k.Add(g.firstRow(k, t, co[nb]), p), k.Dim(g.m.AddInt(-1)))
+					r := k.MinIdx(k.Add(k.firstRow(g.m, t.rows, co[nb]), p), k.Dim(g.m.AddInt(-1)))
 					from := k.Add(src, k.MulDim(r, g.aRow))
 					k.Range(k.Int(0), k.Dim(g.k), 1, func(q *loop.Value) {
 						x := k.fromMemory(k.Load(k.Buf(g.a), k.Add(from, k.MulDim(q, g.aK)), 1), g.a.Type.DType)

@@ -69,6 +69,9 @@ type Ctx struct {
 	names   map[string]int          // kernel name -> times used
 	scratch int
 	lazy    []*ir.Value // values that a step computes where they were first asked for
+
+	winograd map[*ir.Op]*cookToom // convolutions that are done so
+
 	// For in-place results: the last graph op that reads a value, the graph op that is being lowered, and
 	// how many regions deep it is.
 	last       map[*ir.Value]int
@@ -104,6 +107,7 @@ func Lower(m *ir.Module, t *target.Target, w *Weights, opts Options) (*Program, 
 		c.need(v)
 	}
 	c.lifetimes()
+	c.chooseWinograd()
 	if err := c.inputs(); err != nil {
 		return nil, err
 	}

@@ -57,13 +57,15 @@ func narrowsConv(op *ir.Op, ws []int64, free bool) bool {
 		bias != nil && ir.ConstOf(bias) == nil {
 		return false
 	}
-	v, err := newConv(op)
-	if err != nil {
+	if _, err := newConv(op); err != nil {
 		return false
 	}
+	v := (&Ctx{}).winogradConv(op)
+	if v == nil {
+		return true
+	}
 	const speed = 1.9 // of direct convolution, measured
-	direct, minimal, ok := v.winogradTimes(&Ctx{}, op.Operands[1], bias)
-	return !ok || direct/speed < minimal || !v.worthMemory(direct/speed-minimal)
+	return v.directNs()/speed < v.winogradNs()
 }
 
 // words is a tensor of bf16 seen as words of two elements.

@@ -27,6 +27,9 @@ const l2BytesPerCycle = 14
 func (t tile) cycles(l *target.Level) float64 {
 	acc := float64(t.rows * t.blocks * vectors(l))
 	loads := float64(t.rows + t.blocks*vectors(l))
+	if t.blocks*vectors(l) == 1 { // a scalar that one vector needs is loaded by the multiplication, which takes longer
+		loads *= 1.5
+	}
 	stream := float64(t.blocks*target.Block*4) / l2BytesPerCycle
 	return max(acc/2, loads/2, stream, 4) + 0.15*loads/2
 }

@@ -5,272 +5,298 @@ import (
 
 	"github.com/nnc-go/nnc/ir"
 	"github.com/nnc-go/nnc/ir/loop"
-	"github.com/nnc-go/nnc/runtime/plan"
 	"github.com/nnc-go/nnc/runtime/tensor"
+	"github.com/nnc-go/nnc/target"
 )
 
-// A 3x3 convolution by Winograd's minimal filtering F(4x4,3x3) (Lavin and Gray, "Fast Algorithms for
-// Convolutional Neural Networks", 2015), with the points 0, 1, -1, 2, -2 and infinity: an output tile
-// of 4x4 pixels takes 36 products for each pair of channels instead of 144. Tiles of 6x6 input pixels
-// are transformed, 36 matrix products over the channels follow, and their results are transformed back.
-const (
-	winoOut = 4               // output pixels of a tile in a row
-	winoIn  = winoOut + 2     // input pixels of a tile in a row
-	winoMul = winoIn * winoIn // products of a tile
-	winoPad = int64(block)    // keeps rows of transformed input off the same L1 set
-)
-
-// winoFilter is G of the filter transform G g G^T.
-var winoFilter = [winoIn][3]float64{
-	{1.0 / 4, 0, 0}, {-1.0 / 6, -1.0 / 6, -1.0 / 6}, {-1.0 / 6, 1.0 / 6, -1.0 / 6},
-	{1.0 / 24, 1.0 / 12, 1.0 / 6}, {1.0 / 24, -1.0 / 12, 1.0 / 6}, {0, 0, 1},
+// winograd is a 3x3 convolution by Winograd's minimal filtering F(nxn,3x3) (Lavin and Gray, "Fast
+// Algorithms for Convolutional Neural Networks", 2015): tiles of n x n output pixels take (n+2)^2
+// products for each pair of channels instead of 9n^2. One step transforms the tiles of n+2 x n+2 input
+// pixels; another, for some tiles and channels at a time, does the (n+2)^2 matrix products over the
+// channels and transforms their results back while they are in cache.
+type winograd struct {
+	*conv
+	*cookToom
+	size, pixels int64  // input and output pixels of a tile in a row
+	mul          int64  // products of a tile
+	th, tw       int64  // tiles of an image
+	tiles        ir.Dim // of all images
+	in           *ir.Value
+	u            int32 // plan buffer of the transformed weights
 }
 
-// winogradPays reports whether the convolution can be done so, and in clearly less time.
-func (v *conv) winogradPays(c *Ctx, w, bias *ir.Value) bool {
-	direct, minimal, ok := v.winogradTimes(c, w, bias)
-	if !ok {
-		return false
-	}
-	pays := direct > 1.3*minimal && v.worthMemory(direct-minimal)
-	if direct < minimal {
-		return pays
-	}
-	return c.rather(convAlgorithm, fmt.Sprint(v.sizes(), v), "winograd4", "direct", pays)
+// winoForms are the forms there are: F(4x4) takes a quarter of the products and four times the weights, F(2x2) four
+// ninths and 16/9.
+var winoForms = []*cookToom{newCookToom(2, 3, []float64{0, 1, -1}), phaseFilters[3]}
+
+// winograd names F(m x m, 3x3).
+func (t *cookToom) winograd() string { return fmt.Sprintf("winograd%d", t.m) }
+
+// newWinograd is the convolution in form f.
+func (v *conv) newWinograd(f *cookToom) *winograd {
+	w := &winograd{conv: v, cookToom: f, size: int64(f.n), pixels: int64(f.m), mul: int64(f.n * f.n)}
+	w.th, w.tw = v.oh.CeilDiv(w.pixels).Value(), v.ow.CeilDiv(w.pixels).Value()
+	w.tiles = v.n.MulInt(w.th * w.tw)
+	return w
 }
 
-// winogradTimes estimates what the direct form and this one take, in ns: flops at what a core computes and bytes at what it
-// streams from L3 or memory, which the weights, four times as large as the original, take once.
-func (v *conv) winogradTimes(c *Ctx, w, bias *ir.Value) (direct, minimal float64, ok bool) {
-	if c.Opts.Strict || v.pairs || c.constOf(w) == nil || bias != nil && c.constOf(bias) == nil || v.plain || v.group != 1 ||
-		v.kh != 3 || v.kw != 3 || v.sh != 1 || v.sw != 1 || v.dh != 1 || v.dw != 1 || !v.oh.IsConst() || !v.ow.IsConst() {
-		return 0, 0, false
-	}
-	const flopsPerNs, bytesPerNs = 90, 20
-	channels, both := float64(v.c*v.oc), float64((blocks(v.c)+blocks(v.oc))*block)
-	tiles := float64(v.tileRows() * v.tileCols())
-	direct = 2 * 9 * channels * float64(v.oh.Value()*v.ow.Value()) / flopsPerNs
-	products := 2 * winoMul * channels * tiles / flopsPerNs
-	stream := 4 * winoMul * (channels + 2*both*tiles) / bytesPerNs
-	return direct, products + stream, true
-}
-
-// worthMemory reports whether so many ns are worth the memory that the weights grow by.
-func (v *conv) worthMemory(ns float64) bool {
-	const growthPerNs = 4
-	return float64(4*(winoMul-9)*v.c*v.oc) < growthPerNs*ns
-}
-
-func (v *conv) tileRows() int64 { return (v.oh.Value() + winoOut - 1) / winoOut }
-func (v *conv) tileCols() int64 { return (v.ow.Value() + winoOut - 1) / winoOut }
-
-// lowerWinograd emits the three steps.
-func (v *conv) lowerWinograd(c *Ctx, w, bias *ir.Value) error {
-	if err := v.packBias(c, bias); err != nil {
+// lower emits the steps.
+func (w *winograd) lower(c *Ctx, weights, bias *ir.Value) error {
+	if err := w.packBias(c, bias); err != nil {
 		return err
 	}
-	b, err := v.winogradWeights(c, c.constOf(w))
-	if err != nil {
+	if err := w.packFilters(c, c.constOf(weights)); err != nil {
 		return err
 	}
-	oc := blocks(v.oc) * block
-	tiles := v.n.MulInt(v.tileRows() * v.tileCols())
-	row := ir.Const(blocks(v.c)*block + winoPad)
-	in := c.Scratch(ir.TensorType(tensor.F32, ir.Const(winoMul), tiles, row))
-	out := c.Scratch(ir.TensorType(tensor.F32, ir.Const(winoMul), tiles, ir.Const(oc)))
-	if err := v.winogradInput(c, in, tiles); err != nil {
+	w.in = c.Scratch(ir.TensorType(tensor.F32, w.tiles, ir.Const(w.stride())))
+	if err := w.transform(c); err != nil {
 		return err
 	}
-	g := &gemm{
-		op: v.op, m: tiles, n: ir.Const(oc), k: ir.Const(v.c), batch: []ir.Dim{ir.Const(winoMul)}, lead: []ir.Dim{tiles},
-		a: in, aBatch: []ir.Dim{tiles.Mul(row)}, aRow: row, aK: ir.Const(1),
-		b: b, bBatch: []ir.Dim{ir.Const(v.c * oc)}, out: out, body: &body{c: c, anchor: out, result: out},
-	}
-	if err := g.lower(c); err != nil {
-		return err
-	}
-	return v.winogradOutput(c, out, tiles)
+	return w.products(c)
 }
 
-// winogradWeights puts the transformed weights into the weights file: [36][OB][C][16]. What pads a block of
+// row and stride are the lengths of a row of transformed input, which is all channels of one product, and of
+// the rows of a tile, with what keeps tiles off the same L1 set.
+func (w *winograd) row() int64    { return blocks(w.c) * block }
+func (w *winograd) stride() int64 { return w.mul*w.row() + block }
+
+// packFilters puts the transformed weights into the weights file: [OB][products][C][16]. What pads a block of
 // output channels is zero; what pads one of input channels is left out, since it may be infinite.
-func (v *conv) winogradWeights(c *Ctx, d *ir.Data) (panels, error) {
-	ic, oc := v.c, blocks(v.oc)*block
-	off, err := c.weights.Packed(d, "winograd4", func(t *tensor.Tensor) ([]byte, error) {
+func (w *winograd) packFilters(c *Ctx, d *ir.Data) error {
+	size := w.mul * w.c * blocks(w.oc) * block
+	off, err := c.weights.Packed(d, w.winograd(), func(t *tensor.Tensor) ([]byte, error) {
 		src, err := floats(t)
 		if err != nil {
 			return nil, err
 		}
-		dst := make([]float32, winoMul*ic*oc)
-		for o := range v.oc {
-			for i := range v.c {
-				u := winogradFilter(src[(o*v.c+i)*9:])
-				for q, x := range u {
-					dst[int64(q)*ic*oc+(o/block*ic+i)*block+o%block] = float32(x)
+		dst := make([]float32, size)
+		for o := range w.oc {
+			for i := range w.c {
+				g := src[(o*w.c+i)*9:]
+				for q, x := range w.filter(func(y, x int) float64 { return float64(g[3*y+x]) }) {
+					dst[((o/block*w.mul+int64(q))*w.c+i)*block+o%block] = float32(x)
 				}
 			}
 		}
 		return tensor.AsBytes(dst), nil
 	})
 	if err != nil {
-		return panels{}, err
+		return err
 	}
-	size := winoMul * ic * oc * 4
-	return panels{weights: c.addBuf(plan.Buf{Kind: plan.BufWeight, Offset: off, Bytes: c.constSlot(size), Name: d.Name})}, nil
+	w.u = c.weightBuf(off, size*4, d.Name)
+	return nil
 }
 
-// winogradFilter is G g G^T.
-func winogradFilter(g []float32) (u [winoMul]float64) {
-	for q := range u {
-		for a, x := range winoFilter[q/winoIn] {
-			for b, y := range winoFilter[q%winoIn] {
-				u[q] += x * y * float64(g[a*3+b])
-			}
-		}
-	}
-	return u
-}
-
-// eachTile runs body for the tiles of a row of tiles and the vectors of a block; tile counts over all images.
-func (v *conv) eachTile(k *K, nb int64, body func(n, b, th, tw, tile, lane *loop.Value)) {
-	k.Parallel(func(i *loop.Value) {
-		co := k.Unflatten(i, v.n, ir.Const(nb), ir.Const(v.tileRows()))
-		first := k.MulInt(k.Add(k.MulInt(co[0], v.tileRows()), co[2]), v.tileCols())
-		k.Range(k.Int(0), k.Int(v.tileCols()), 1, func(tw *loop.Value) {
-			k.Range(k.Int(0), k.Int(block), int64(k.Level.Lanes(4)), func(lane *loop.Value) {
-				body(co[0], co[1], co[2], tw, k.Add(first, tw), lane)
+// transform emits the step that writes B^T d B of all tiles d to [tiles][products][C].
+func (w *winograd) transform(c *Ctx) error {
+	nb := blocks(w.c)
+	return c.Kernel(Step{
+		Op: w.op, Name: w.winograd() + "_in", Ins: []*ir.Value{w.x}, Outs: []*ir.Value{w.in}, Par: w.tiles,
+		NsPerIter: float64(2 * w.mul * nb), Bytes: bytesOf(w.x).Add(bytesOf(w.in)),
+		Build: func(k *K) {
+			pixels := k.Local("pixels", tensor.F32, w.mul*int64(k.Level.Lanes(4)))
+			k.Parallel(func(tile *loop.Value) {
+				n, y, x := w.place(k, tile)
+				p := &winoPatch{w, k, n, k.AddInt(y, -w.top), k.AddInt(x, -w.left), tile}
+				inside := k.And(k.within(p.y, w.size, w.h), k.within(p.x, w.size, w.w))
+				k.choose(inside, p.whole, func() { p.edge(pixels) })
 			})
+		},
+	})
+}
+
+// place is the image of a tile and where its output starts.
+func (w *winograd) place(k *K, tile *loop.Value) (n, y, x *loop.Value) {
+	co := k.Unflatten(tile, w.conv.n, ir.Const(w.th), ir.Const(w.tw))
+	return co[0], k.MulInt(co[1], w.pixels), k.MulInt(co[2], w.pixels)
+}
+
+// within reports whether size pixels from x on are in an image of n.
+func (k *K) within(x *loop.Value, size int64, n ir.Dim) *loop.Value {
+	return k.And(k.Cmp(loop.GE, x, k.Int(0)), k.Cmp(loop.LE, k.AddInt(x, size), k.Dim(n)))
+}
+
+// winoPatch is the code for a tile of input pixels, from (y, x) on.
+type winoPatch struct {
+	*winograd
+	*K
+	n, y, x, tile *loop.Value
+}
+
+// eachVector runs body for the vectors of channels: read gives pixel (i, j) of one, at is where its products go.
+func (p *winoPatch) eachVector(body func(read func(i, j *loop.Value) *loop.Value, at *loop.Value)) {
+	nb, lanes := blocks(p.c), p.Level.Lanes(4)
+	p.Range(p.Int(0), p.Int(nb), 1, func(b *loop.Value) {
+		plane := p.MulDim(p.Add(p.MulInt(p.n, nb), b), p.h)
+		base := p.MulInt(p.Add(p.MulDim(p.Add(plane, p.y), p.w), p.x), block)
+		p.Range(p.Int(0), p.Int(block), int64(lanes), func(lane *loop.Value) {
+			body(func(i, j *loop.Value) *loop.Value {
+				return p.Load(p.Buf(p.conv.x), p.Add(p.Add(base, lane), p.MulInt(p.Add(p.MulDim(i, p.w), j), block)), lanes)
+			}, p.Add(p.Add(p.MulInt(p.tile, p.stride()), p.MulInt(b, block)), lane))
 		})
 	})
 }
 
-// winogradInput emits the step that writes B^T d B of all tiles d to [36][tiles][C].
-func (v *conv) winogradInput(c *Ctx, to *ir.Value, tiles ir.Dim) error {
-	nb := blocks(v.c)
-	return c.Kernel(Step{
-		Op: v.op, Name: "winograd_in", Ins: []*ir.Value{v.x}, Outs: []*ir.Value{to}, Par: v.n.MulInt(nb * v.tileRows()),
-		NsPerIter: float64(60 * v.tileCols()), Bytes: bytesOf(v.x).Add(bytesOf(to)),
-		Build: func(k *K) {
-			lanes, row := k.Level.Lanes(4), nb*block+winoPad
-			v.eachTile(k, nb, func(n, b, th, tw, tile, lane *loop.Value) {
-				y := k.AddInt(k.MulInt(th, winoOut), -v.top)
-				x := k.AddInt(k.MulInt(tw, winoOut), -v.left)
-				plane := k.MulDim(k.Add(k.MulInt(n, nb), b), v.h)
-				base := k.Add(k.MulInt(k.Add(k.MulDim(k.Add(plane, y), v.w), x), block), lane)
-				at := k.Add(k.Add(k.MulInt(tile, row), k.MulInt(b, block)), lane)
-				store := func(d []*loop.Value) {
-					d = winoApply(d, winoIn, k.winoIn)
-					for q, e := range d {
-						k.Store(k.Buf(to), k.Add(at, k.MulDim(k.Int(int64(q)*row), tiles)), e)
-					}
-				}
-				inside := k.And(k.within(y, v.h), k.within(x, v.w))
-				k.choose(inside, func() { store(v.winoLoad(k, base, lanes, nil)) }, func() {
-					store(v.winoLoad(k, base, lanes, k.winoMasks(y, x, v.h, v.w, lanes)))
-				})
-			})
-		},
+// write transforms the pixels d and stores the products.
+func (p *winoPatch) write(d []*loop.Value, at *loop.Value) {
+	for q, e := range p.timesBoth(p.bt, d) {
+		p.Store(p.Buf(p.in), p.AddInt(at, int64(q)*p.row()), e)
+	}
+}
+
+// whole is the code for a tile that is inside the image.
+func (p *winoPatch) whole() {
+	p.eachVector(func(read func(i, j *loop.Value) *loop.Value, at *loop.Value) {
+		d := make([]*loop.Value, p.mul)
+		for q := range p.mul {
+			d[q] = read(p.Int(q/p.size), p.Int(q%p.size))
+		}
+		p.write(d, at)
 	})
 }
 
-// within reports whether the pixels of a tile from x on are in an image of n.
-func (k *K) within(x *loop.Value, n ir.Dim) *loop.Value {
-	return k.And(k.Cmp(loop.GE, x, k.Int(0)), k.Cmp(loop.LE, k.AddInt(x, winoIn), k.Dim(n)))
-}
-
-// winoMasks select the pixels of a tile that are in the image, in all lanes or none.
-func (k *K) winoMasks(y, x *loop.Value, h, w ir.Dim, lanes int) []*loop.Value {
-	in := func(x *loop.Value, n ir.Dim) *loop.Value { // as unsigned numbers, those below zero are large
-		return k.Cmp(loop.LT, k.Broadcast(k.Convert(x, tensor.U32), lanes), k.Broadcast(k.Convert(k.Dim(n), tensor.U32), lanes))
+// edge is the code for a tile of which a part is outside: the others are copied to where that is zero.
+func (p *winoPatch) edge(pixels *loop.Buf) {
+	lanes, size := p.Level.Lanes(4), p.size
+	p.Range(p.Int(0), p.Int(p.mul), 1, func(q *loop.Value) {
+		p.Store(pixels, p.MulInt(q, int64(lanes)), p.Float(loop.Vec(tensor.F32, lanes), 0))
+	})
+	span := func(x *loop.Value, n ir.Dim) (lo, hi *loop.Value) {
+		return p.MaxIdx(p.Int(0), p.Sub(p.Int(0), x)), p.MinIdx(p.Int(size), p.Sub(p.Dim(n), x))
 	}
-	masks := make([]*loop.Value, winoMul)
-	for q := range masks {
-		masks[q] = k.And(in(k.AddInt(y, int64(q/winoIn)), h), in(k.AddInt(x, int64(q%winoIn)), w))
-	}
-	return masks
-}
-
-// winoLoad reads the pixels of a tile.
-func (v *conv) winoLoad(k *K, base *loop.Value, lanes int, masks []*loop.Value) []*loop.Value {
-	d := make([]*loop.Value, winoMul)
-	for q := range d {
-		at := k.AddInt(k.Add(base, k.MulDim(k.Int(int64(q/winoIn)*block), v.w)), int64(q%winoIn)*block)
-		if masks == nil {
-			d[q] = k.Load(k.Buf(v.x), at, lanes)
-		} else {
-			d[q] = k.LoadMask(k.Buf(v.x), at, masks[q])
-		}
-	}
-	return d
-}
-
-// winoApply applies f, from winoIn to n values, to the columns and then to the rows of d.
-func winoApply(d []*loop.Value, n int, f func(x [winoIn]*loop.Value) []*loop.Value) []*loop.Value {
-	half, out := make([]*loop.Value, n*winoIn), make([]*loop.Value, n*n)
-	for j := range winoIn {
-		var x [winoIn]*loop.Value
-		for i := range x {
-			x[i] = d[i*winoIn+j]
-		}
-		for i, y := range f(x) {
-			half[i*winoIn+j] = y
-		}
-	}
-	for i := range n {
-		copy(out[i*n:], f([winoIn]*loop.Value(half[i*winoIn:])))
-	}
-	return out
-}
-
-// winoIn is B^T x.
-func (k *K) winoIn(x [winoIn]*loop.Value) []*loop.Value {
-	times := func(c float64, x, y *loop.Value) *loop.Value { return k.FMA(k.Float(x.Type, c), x, y) }
-	e, o := times(-4, x[2], x[4]), times(-4, x[1], x[3])
-	f, g := k.Sub(x[4], x[2]), k.Mul(k.Float(x[0].Type, 2), k.Sub(x[3], x[1]))
-	return []*loop.Value{
-		times(4, x[0], times(-5, x[2], x[4])), k.Add(e, o), k.Sub(e, o),
-		k.Add(f, g), k.Sub(f, g), times(4, x[1], times(-5, x[3], x[5])),
-	}
-}
-
-// winoOut is A^T x.
-func (k *K) winoOut(x [winoIn]*loop.Value) []*loop.Value {
-	times := func(c float64, x, y *loop.Value) *loop.Value { return k.FMA(k.Float(x.Type, c), x, y) }
-	a, b, c, d := k.Add(x[1], x[2]), k.Sub(x[1], x[2]), k.Add(x[3], x[4]), k.Sub(x[3], x[4])
-	return []*loop.Value{k.Add(k.Add(x[0], a), c), times(2, d, b), times(4, c, a), k.Add(times(8, d, b), x[5])}
-}
-
-// winogradOutput emits the step that writes A^T m A of all tiles m, with bias and epilogue.
-func (v *conv) winogradOutput(c *Ctx, from *ir.Value, tiles ir.Dim) error {
-	nb := blocks(v.oc)
-	mem := v.body.memInputs()
-	return c.Kernel(Step{
-		Op: v.op, Name: fmt.Sprintf("winograd_out%d", winoOut), Ins: append(append([]*ir.Value{}, mem...), from), Outs: []*ir.Value{v.out}, InPlace: mem,
-		Par: v.n.MulInt(nb * v.tileRows()), NsPerIter: float64(60 * v.tileCols()), Bytes: bytesOf(from).Add(bytesOf(v.out)),
-		Build: func(k *K) {
-			lanes := k.Level.Lanes(4)
-			pixels := k.Local("pixels", tensor.F32, int64(winoOut*winoOut*lanes))
-			v.eachTile(k, nb, func(n, b, th, tw, tile, lane *loop.Value) {
-				channel := k.Add(k.MulInt(b, block), lane)
-				at := k.Add(k.MulInt(tile, nb*block), channel)
-				m := make([]*loop.Value, winoMul)
-				for q := range m {
-					m[q] = k.Load(k.Buf(from), k.Add(at, k.MulDim(k.Int(int64(q)*nb*block), tiles)), lanes)
-				}
-				for q, e := range winoApply(m, winoOut, k.winoOut) {
-					if v.bias >= 0 {
-						e = k.Add(e, k.Load(k.WeightBuf(v.bias, tensor.F32), channel, lanes))
-					}
-					k.Store(pixels, k.Int(int64(q*lanes)), e)
-				}
-				y, x := k.MulInt(th, winoOut), k.MulInt(tw, winoOut)
-				k.Range(k.Int(0), k.MinIdx(k.Int(winoOut), k.Sub(k.Dim(v.oh), y)), 1, func(i *loop.Value) {
-					k.Range(k.Int(0), k.MinIdx(k.Int(winoOut), k.Sub(k.Dim(v.ow), x)), 1, func(j *loop.Value) {
-						acc := k.Load(pixels, k.MulInt(k.Add(k.MulInt(i, winoOut), j), int64(lanes)), lanes)
-						k.storeBlocked(v.out, v.body, n, b, k.Add(y, i), k.Add(x, j), v.oh, v.ow, lane, acc, lanes)
-					})
-				})
+	top, bottom := span(p.y, p.h)
+	left, right := span(p.x, p.w)
+	p.eachVector(func(read func(i, j *loop.Value) *loop.Value, at *loop.Value) {
+		p.Range(top, bottom, 1, func(i *loop.Value) {
+			p.Range(left, right, 1, func(j *loop.Value) {
+				p.Store(pixels, p.MulInt(p.Add(p.MulInt(i, size), j), int64(lanes)), read(i, j))
 			})
+		})
+		d := make([]*loop.Value, p.mul)
+		for q := range d {
+			d[q] = p.Load(pixels, p.Int(int64(q*lanes)), lanes)
+		}
+		p.write(d, at)
+	})
+}
+
+// localBytes is how much of a kernel's stack the products of some tiles may take.
+const localBytes = 42 << 10
+
+// tileFor picks how many tiles and blocks of output channels to take at a time.
+func (w *winograd) tileFor(l *target.Level) tile {
+	small := *l
+	small.Tile = min(l.Tile, int(localBytes/(w.mul*block*4))*vectors(l))
+	n := ir.Const(blocks(w.oc) * block)
+	return w.body.c.chooseTile(convTile, l, evenTiles(&small, w.tiles, n), []ir.Dim{w.tiles, n}, "winograd", w.pixels, w.c, w.body)
+}
+
+// products emits the step that multiplies and writes A^T m A of all products m, with bias and epilogue.
+func (w *winograd) products(c *Ctx) error {
+	mem := w.body.memInputs()
+	top := c.Target.Levels[len(c.Target.Levels)-1]
+	weights := w.mul * w.c * blocks(w.oc) * block
+	return c.Kernel(Step{
+		Op: w.op, Name: w.winograd(), Ins: append(append([]*ir.Value{}, mem...), w.in), Outs: []*ir.Value{w.out}, InPlace: mem,
+		NsPerIter: float64(w.mul*w.c) * w.tileFor(top).cycles(top) / 4,
+		Flops:     w.tiles.MulInt(2 * w.mul * w.c * w.oc), Bytes: bytesOf(w.in).Add(bytesOf(w.out)).AddInt(weights * 4),
+		ParAt: func(l *target.Level) ir.Dim {
+			t := w.tileFor(l)
+			return w.tiles.CeilDiv(int64(t.rows)).MulInt(w.groups(t))
 		},
+		Build: w.build,
+	})
+}
+
+// groups is the number of groups of output blocks that a tile takes at once.
+func (w *winograd) groups(t tile) int64 {
+	return (blocks(w.oc) + int64(t.blocks) - 1) / int64(t.blocks)
+}
+
+func (w *winograd) build(k *K) {
+	t := w.tileFor(k.Level)
+	groups := w.groups(t)
+	sums := k.Local("sums", tensor.F32, w.mul*block*int64(t.rows*t.blocks))
+	k.Parallel(func(i *loop.Value) {
+		co := k.Unflatten(i, ir.Const(groups), w.tiles.CeilDiv(int64(t.rows)))
+		group := func(blocks int) {
+			k.rowTiles(w.tiles, t.rows, co[1], func(rows int, off *loop.Value) {
+				w.strip(k, sums, tile{rows, blocks}, k.MulInt(co[0], int64(t.blocks)), k.Add(k.firstRow(w.tiles, t.rows, co[1]), off))
+			})
+		}
+		rest := int(blocks(w.oc) - (groups-1)*int64(t.blocks))
+		switch {
+		case rest == t.blocks || groups == 1:
+			group(rest)
+		default:
+			k.choose(k.Cmp(loop.LT, co[0], k.Int(groups-1)), func() { group(t.blocks) }, func() { group(rest) })
+		}
+	})
+}
+
+// strip computes the output of t.rows tiles from first on, in t.blocks blocks from ob on.
+func (w *winograd) strip(k *K, sums *loop.Buf, t tile, ob, first *loop.Value) {
+	lanes, vs := k.Level.Lanes(4), int64(t.blocks*vectors(k.Level))
+	at := func(q, p *loop.Value, j int64) *loop.Value { // in sums
+		return k.MulInt(k.AddInt(k.MulInt(k.Add(k.MulInt(q, int64(t.rows)), p), vs), j), int64(lanes))
+	}
+	x, u := k.Buf(w.in), k.WeightBuf(w.u, tensor.F32)
+	k.Range(k.Int(0), k.Int(w.mul), 1, func(q *loop.Value) {
+		from := k.Add(k.MulInt(first, w.stride()), k.MulInt(q, w.row()))
+		panel := k.MulInt(k.Add(k.MulInt(ob, w.mul), q), w.c*block)
+		a := k.reduceK(k.Int(0), k.Int(w.c), 4, k.zeroAccs(t),
+			func(p int, i *loop.Value, d int64) *loop.Value {
+				return k.Load(x, k.AddInt(k.Add(from, i), int64(p)*w.stride()+d), 1)
+			},
+			func(j int, i *loop.Value, d int64) *loop.Value {
+				b, lane := int64(j/vectors(k.Level)), int64(j%vectors(k.Level)*lanes)
+				return k.Load(u, k.AddInt(k.Add(panel, k.MulInt(i, block)), b*w.mul*w.c*block+d*block+lane), lanes)
+			})
+		for p := range a {
+			for j, acc := range a[p] {
+				k.Store(sums, at(q, k.Int(int64(p)), int64(j)), acc)
+			}
+		}
+	})
+	k.Range(k.Int(0), k.Int(int64(t.rows)), 1, func(p *loop.Value) {
+		n, y, x := w.place(k, k.Add(first, p))
+		k.Range(k.Int(0), k.Int(vs), 1, func(j *loop.Value) {
+			b, lane := k.Div(j, k.Int(int64(vectors(k.Level)))), k.MulInt(k.Rem(j, k.Int(int64(vectors(k.Level)))), int64(lanes))
+			here := func(q *loop.Value) *loop.Value { return k.Add(at(q, p, 0), k.MulInt(j, int64(lanes))) }
+			w.finish(k, sums, here, n, k.Add(ob, b), y, x, lane)
+		})
+	})
+}
+
+// finish transforms the products of a tile, a vector of channels from lane on of block ob, and writes its pixels.
+// They replace the products in sums, so that those of the image can be picked.
+func (w *winograd) finish(k *K, sums *loop.Buf, at func(q *loop.Value) *loop.Value, n, ob, y, x, lane *loop.Value) {
+	lanes, size := k.Level.Lanes(4), w.pixels
+	m := make([]*loop.Value, w.mul)
+	for q := range m {
+		m[q] = k.Load(sums, at(k.Int(int64(q))), lanes)
+	}
+	for q, e := range k.timesBoth(w.at, m) {
+		if w.bias >= 0 {
+			e = k.Add(e, k.Load(k.WeightBuf(w.bias, tensor.F32), k.Add(k.MulInt(ob, block), lane), lanes))
+		}
+		k.Store(sums, at(k.Int(int64(q))), e)
+	}
+	pixel := func(i, j *loop.Value) {
+		acc := k.Load(sums, at(k.Add(k.MulInt(i, size), j)), lanes)
+		k.storeBlocked(w.out, w.body, n, ob, k.Add(y, i), k.Add(x, j), w.oh, w.ow, lane, acc, lanes)
+	}
+	k.Range(k.Int(0), k.MinIdx(k.Int(size), k.Sub(k.Dim(w.oh), y)), 1, func(i *loop.Value) {
+		cols := k.Sub(k.Dim(w.ow), x)
+		whole := func() {
+			for j := range size {
+				pixel(i, k.Int(j))
+			}
+		}
+		if w.ow.Value()%size == 0 {
+			whole()
+			return
+		}
+		k.choose(k.Cmp(loop.GE, cols, k.Int(size)), whole, func() { k.Range(k.Int(0), cols, 1, func(j *loop.Value) { pixel(i, j) }) })
 	})
 }
