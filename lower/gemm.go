@@ -247,12 +247,12 @@ func (k *K) choose(c *loop.Value, then, els func()) {
 // rows picks a full or a smaller tile for the rows of tile i. tail: -1 all columns are there; > 0 lanes of the last
 // block; 0 known at run time.
 func (g *gemm) rows(k *K, full tile, batch []*loop.Value, group *loop.Value, t tile, i *loop.Value, tail int) {
-	k.rowTiles(g.m, t.rows, i, func(rows int, off *loop.Value) { g.tile(k, full, batch, group, tile{rows, t.blocks}, i, off, tail) })
+	k.evenRows(g.m, t.rows, i, func(rows int, off *loop.Value) { g.tile(k, full, batch, group, tile{rows, t.blocks}, i, off, tail) })
 }
 
-// rowTiles covers the rows of tile i, of those that cut m rows into tiles of at most rows: do gets how many and the first
+// evenRows covers the rows of tile i, of those that cut m rows into tiles of at most rows: do gets how many and the first
 // within the tile.
-func (k *K) rowTiles(m ir.Dim, rows int, i *loop.Value, do func(rows int, off *loop.Value)) {
+func (k *K) evenRows(m ir.Dim, rows int, i *loop.Value, do func(rows int, off *loop.Value)) {
 	whole := func() { do(rows, k.Int(0)) }
 	if m.IsConst() {
 		if m.Value()%int64(rows) == 0 {

@@ -220,7 +220,7 @@ func (w *winograd) build(k *K) {
 	k.Parallel(func(i *loop.Value) {
 		co := k.Unflatten(i, ir.Const(groups), w.tiles.CeilDiv(int64(t.rows)))
 		group := func(blocks int) {
-			k.rowTiles(w.tiles, t.rows, co[1], func(rows int, off *loop.Value) {
+			k.evenRows(w.tiles, t.rows, co[1], func(rows int, off *loop.Value) {
 				w.strip(k, sums, tile{rows, blocks}, k.MulInt(co[0], int64(t.blocks)), k.Add(k.firstRow(w.tiles, t.rows, co[1]), off))
 			})
 		}
