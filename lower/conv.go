@@ -56,6 +56,9 @@ func lowerBlockedConv(c *Ctx, op, anchor *ir.Op, out *ir.Value) error {
 	if f := v.winogradForm(c, anchor); f != nil {
 		return v.newWinograd(f).lower(c, anchor.Operands[1], anchor.Operand(2))
 	}
+	if l := v.byLines(c, anchor.Operands[1], anchor.Operand(2)); l != nil {
+		return l.lower(c, anchor.Operands[1], anchor.Operand(2))
+	}
 	if err := v.pack(c, anchor.Operands[1], anchor.Operand(2)); err != nil {
 		return err
 	}
