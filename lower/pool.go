@@ -88,11 +88,20 @@ func (p *pool) build(k *K) {
 		start = k.Float(t, math.Inf(-1))
 	}
 	n := max(1, min(8, k.Level.Tile/nv))
+	byColumn := p.columnPixels(k.Level)
+	if byColumn > 0 {
+		n = byColumn
+	}
 	k.Parallel(func(i *loop.Value) {
 		co := k.Unflatten(i, xs[0], xs[1], p.oh)
 		lo, hi := p.khRange(k, co[2])
 		plane := k.Flatten(co[:2], xs[:2])
-		p.tiles(k, n, func(n int, ow0 *loop.Value, valid func(int, int64) bool) {
+		rowAt := func(kh, ow0 *loop.Value) *loop.Value {
+			ih := k.Add(k.AddInt(k.MulInt(co[2], p.sh), -p.top), k.MulInt(kh, p.dh))
+			row := k.Add(k.MulDim(plane, p.h), ih)
+			return k.MulInt(k.Add(k.MulDim(row, p.w), k.AddInt(k.MulInt(ow0, p.sw), -p.left)), block)
+		}
+		exact := func(n int, ow0 *loop.Value, valid func(int, int64) bool) {
 			a := make(accs, n)
 			for q := range a {
 				for range nv {
@@ -100,10 +109,7 @@ func (p *pool) build(k *K) {
 				}
 			}
 			a = k.loopOver(lo, hi, 1, a, func(kh *loop.Value, a accs) accs {
-				ih := k.Add(k.AddInt(k.MulInt(co[2], p.sh), -p.top), k.MulInt(kh, p.dh))
-				row := k.Add(k.MulDim(plane, p.h), ih)
-				base := k.MulInt(k.Add(k.MulDim(row, p.w), k.AddInt(k.MulInt(ow0, p.sw), -p.left)), block)
-				return p.step(k, a, base, valid)
+				return p.step(k, a, rowAt(kh, ow0), valid)
 			})
 			for q := range a {
 				for j := range a[q] {
@@ -114,6 +120,21 @@ func (p *pool) build(k *K) {
 					k.storeBlocked(p.out, p.body, co[0], co[1], co[2], k.AddInt(ow0, int64(q)), p.oh, p.ow, k.Int(int64(j*lanes)), r, lanes)
 				}
 			}
+		}
+		p.tiles(k, n, func(n int, ow0 *loop.Value, valid func(int, int64) bool) {
+			if byColumn == 0 {
+				exact(n, ow0, valid)
+				return
+			}
+			t := &maxTile{pool: p, K: k, n: n, valid: valid, start: start, lo: lo, hi: hi, row: func(kh *loop.Value) *loop.Value { return rowAt(kh, ow0) }}
+			r, nan := t.columns()
+			k.choose(nan, func() { exact(n, ow0, valid) }, func() {
+				for q := range r {
+					for j, m := range r[q] {
+						k.storeBlocked(p.out, p.body, co[0], co[1], co[2], k.AddInt(ow0, int64(q)), p.oh, p.ow, k.Int(int64(j*lanes)), m, lanes)
+					}
+				}
+			})
 		})
 	})
 }
