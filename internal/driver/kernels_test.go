@@ -156,7 +156,7 @@ func BenchmarkConv(b *testing.B) {
 func BenchmarkConv3x3(b *testing.B) {
 	for _, size := range [][2]int{{64, 56}, {128, 28}, {256, 14}, {512, 7}} {
 		v := convolution{3, 1, size[0], size[0], 1, size[1]}
-		for _, alg := range []string{"direct", "winograd4"} {
+		for _, alg := range []string{"direct", "winograd2", "winograd4"} {
 			w := v.work()
 			w.algorithm = alg
 			w.bench(b, "alg="+alg+"/"+v.String())

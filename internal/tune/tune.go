@@ -91,7 +91,7 @@ func (r *Report) Print(w io.Writer) {
 
 const (
 	leastRounds = 3
-	mostRounds  = 15
+	mostRounds  = 30
 	// margin is how many times faster than the cost model's choice another has to be to be taken: noise.
 	margin = 1.03
 )
