@@ -21,5 +21,9 @@ func (c *Compiled) runPasses(m *ir.Module) (*passes.Stats, error) {
 	if c.opts.fast() && c.Target.BF16() {
 		o.Narrow = lower.Narrows
 	}
-	return passes.Run(m, o)
+	st, err := passes.Run(m, o)
+	if err == nil && c.opts.fast() && o.Narrow == nil {
+		st.Warnings = append(st.Warnings, "-math=fast changes nothing: no level that is compiled for multiplies bf16")
+	}
+	return st, err
 }
