@@ -115,6 +115,30 @@ var steps = []func(g *graphGen, x *ir.Value, s []int64) *ir.Value{
 		}
 		return g.op("Concat", ir.Attrs{"axis": int64(1)}, args...)
 	},
+	func(g *graphGen, x *ir.Value, s []int64) *ir.Value { // some channels
+		last := g.rng.Int64N(s[1])
+		return g.op("Slice", nil, x, g.ints(g.rng.Int64N(last+1)), g.ints(last+1), g.ints(1), g.ints(1+g.rng.Int64N(2)))
+	},
+	func(g *graphGen, x *ir.Value, s []int64) *ir.Value { // channels in another order, or half of them
+		if s[1]%2 > 0 || s[2] < 0 {
+			return g.op("Concat", ir.Attrs{"axis": int64(1)}, g.op("Neg", nil, x), x)
+		}
+		y := g.op("Reshape", nil, x, g.ints(s[0], s[1]/2, 2, s[2]*s[3]))
+		switch g.rng.IntN(3) {
+		case 0:
+			y = g.op("Gather", ir.Attrs{"axis": int64(2)}, y, g.ints(1))
+			return g.op("Reshape", nil, y, g.ints(s[0], -1, s[2], s[3]))
+		case 1: // which moves images among each other where there are several
+			y = g.op("Reshape", nil, g.op("Transpose", ir.Attrs{"perm": []int64{2, 1, 0, 3}}, y), g.ints(s[0], s[1], s[2], s[3]))
+			return y
+		}
+		return g.op("Reshape", nil, g.op("Transpose", ir.Attrs{"perm": []int64{0, 2, 1, 3}}, y), g.ints(s[0], s[1], s[2], s[3]))
+	},
+	func(g *graphGen, x *ir.Value, s []int64) *ir.Value { // nearest pixels
+		op := g.m.NewConst("", f32Data([]float32{1, 1, []float32{1, 2}[g.rng.IntN(2)], 1.5}, []int64{4}))
+		g.m.Graph.Ops = append(g.m.Graph.Ops, op)
+		return g.op("Resize", ir.Attrs{"mode": "nearest"}, x, nil, op.Results[0])
+	},
 	func(g *graphGen, x *ir.Value, s []int64) *ir.Value { // there and back
 		y := g.op("Relu", nil, g.op("Transpose", ir.Attrs{"perm": []int64{0, 2, 3, 1}}, x))
 		return g.op("Transpose", ir.Attrs{"perm": []int64{0, 3, 1, 2}}, y)
