@@ -243,6 +243,13 @@ func (r *queries) scoreTile(key, n *loop.Value) {
 		}
 	}
 	wide := int64(nv * lanes)
+	if c, ok := r.ConstInt(n); ok {
+		r.Range(r.Int(0), r.Int(c/wide*wide), wide, func(g *loop.Value) { tile(g, nv) })
+		if rest := c % wide; rest > 0 {
+			tile(r.Int(c-rest), int((rest-1)/int64(lanes))+1)
+		}
+		return
+	}
 	mid := r.MulInt(r.Div(r.AddInt(n, wide-int64(lanes)-1), r.Int(wide)), wide) // by one vector only if that is the last
 	r.Range(r.Int(0), mid, wide, func(g *loop.Value) { tile(g, nv) })
 	r.Range(mid, n, int64(lanes), func(g *loop.Value) { tile(g, 1) })

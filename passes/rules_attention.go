@@ -11,12 +11,13 @@ import (
 // and merge heads around it. The kernel of Attention takes another order of roundings, hence inexact.
 var attentionRules = []*rule{
 	{"attention", []string{"MatMul"}, "Softmax(c*q*k^T [+ masks | where mask, else fill]) * v -> Attention(q, k, v, mask), on [B,L,H*D] where heads were split; unless keys are few", true, spelledAttention},
+	{"qkv-attention", []string{"Attention"}, "Attention(thirds of the last dimension of x in order, mask) as of Softmax -> QKVAttention(x, mask)", false, qkvAttention},
 	{"dropout-off", []string{"Dropout"}, "Dropout(x, ratio, training_mode=false) -> x", false, dropoutOff},
 }
 
 // fewKeys is the number of keys below which products of all heads at once are as fast: what the kernel does once
 // for a row of scores then takes as long as the products.
-const fewKeys = 32
+const fewKeys = 16
 
 func dropoutOff(rw *rewriter, op *ir.Op) []*ir.Value {
 	if op.Result(1) != nil {

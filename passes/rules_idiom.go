@@ -18,7 +18,10 @@ var idiomRules = []*rule{
 }
 
 func idiomsPass(s *State) error {
-	return rewrite(s, slices.Concat(foldRules, viewRules, idiomRules, attentionRules, qkvRules))
+	if err := rewrite(s, slices.Concat(foldRules, viewRules, idiomRules, qkvRules)); err != nil {
+		return err
+	}
+	return rewrite(s, slices.Concat(foldRules, viewRules, attentionRules))
 }
 
 // product flattens v = coef * f1 * f2 * .. through Mul, Div by a constant and small integer powers.

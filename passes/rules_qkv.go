@@ -4,13 +4,14 @@ import (
 	"slices"
 
 	"github.com/nnc-go/nnc/ir"
+	"github.com/nnc-go/nnc/runtime/tensor"
 )
 
-// qkvRules find attention whose queries, keys and values are parts of the result of one product.
+// qkvRules bring parts of the result of one product to where attention finds that they are.
 var qkvRules = []*rule{
+	{"split-gather", []string{"Reshape"}, "Reshape(Split(Transpose(x), a)[i]) that drops a, of size 1 -> Gather(Transpose(x), where the part begins, a)", false, splitGather},
 	{"gather-transpose", []string{"Gather"}, "Gather(Transpose(x, p), scalar constant, a) -> Transpose(Gather(x, p[a]), p without it)", false, gatherTranspose},
 	{"gather-slice", []string{"Gather"}, "Gather(Reshape(x) that splits the last dimension into [.., S, rest], scalar constant i, axis of S) -> Reshape(Slice(x, last, i*rest, (i+1)*rest))", false, gatherSlice},
-	{"qkv-attention", []string{"Attention"}, "Attention(thirds of the last dimension of x in order, mask) as of Softmax -> QKVAttention(x, mask)", false, qkvAttention},
 }
 
 // scalarIndex gives the one index of a Gather and its axis, both from 0 on.
@@ -32,6 +33,35 @@ func scalarIndex(op *ir.Op) (index, axis int64, ok bool) {
 		index += n
 	}
 	return index, axis, index >= 0 && index < n
+}
+
+// splitGather brings parts of what a transposition made to gatherTranspose; parts of other values are views.
+func splitGather(rw *rewriter, op *ir.Op) []*ir.Value {
+	part := op.Operands[0]
+	split := def(part, "Split")
+	if split == nil || def(split.Operands[0], "Transpose") == nil || !isTensor(part) || !isTensor(op.Results[0]) {
+		return nil
+	}
+	s := part.Type.Shape
+	axis := split.Attrs.Int("axis", 0)
+	if axis < 0 {
+		axis += int64(len(s))
+	}
+	if !s[axis].Is(1) || !sameShape(op.Results[0].Type, ir.Type{Ranked: true, Shape: slices.Delete(slices.Clone(s), int(axis), int(axis)+1)}) {
+		return nil
+	}
+	from := ir.Const(0)
+	for _, v := range split.Results[:part.Index] {
+		if v == nil || !isTensor(v) {
+			return nil
+		}
+		from = from.Add(v.Type.Shape[axis])
+	}
+	if !from.IsConst() {
+		return nil
+	}
+	at := tensor.Of([]int64{from.Value()})
+	return one(rw.op("Gather", ir.Attrs{"axis": axis}, split.Operands[0], rw.constant(ir.DataOf(at))))
 }
 
 func gatherTranspose(rw *rewriter, op *ir.Op) []*ir.Value {
