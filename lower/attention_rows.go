@@ -143,8 +143,8 @@ func (r *queries) finite(m *loop.Value) *loop.Value {
 	return r.Select(r.Cmp(loop.EQ, m, r.num(1, math.Inf(-1))), r.num(1, 0), m)
 }
 
-// over folds f over [0, n) for each query, by vectors and then one by one; a known number of scores in vectors alone, of the
-// last of which those selected by live count. The queries take turns, since each is a chain of dependent instructions.
+// over folds f over [0, n) for each query, by vectors and then one by one, or in vectors alone, of the last of which those
+// selected by live count. The queries take turns, since each is a chain of dependent instructions.
 func (r *queries) over(n *loop.Value, op loop.Op, unit float64, f func(p int, e *loop.Value, lanes int, live *loop.Value) *loop.Value) []*loop.Value {
 	w := r.lanes()
 	if r.C.Opts.Strict && op == loop.OpAdd {
@@ -161,15 +161,10 @@ func (r *queries) over(n *loop.Value, op loop.Op, unit float64, f func(p int, e 
 		}
 	}
 	wide := r.For(r.Int(0), mid, int64(w), repeat(r.rows, r.num(w, unit)), step(w, nil))
-	rest := 0
-	if r.padded() {
-		rest = int(r.a.lk.Value()) % w
-	}
-	if rest > 0 {
-		t := loop.Vec(tensor.I32, w)
-		wide = step(w, r.Cmp(loop.LT, r.Iota(t), r.IntOf(t, int64(rest))))(mid, wide)
-	}
 	one := make([]*loop.Value, r.rows)
+	if r.padded() {
+		wide = r.lastVector(mid, n, wide, func(live *loop.Value) func(e *loop.Value, acc []*loop.Value) []*loop.Value { return step(w, live) })
+	}
 	for p := range one {
 		one[p] = r.across(op, wide[p])
 	}
@@ -177,6 +172,21 @@ func (r *queries) over(n *loop.Value, op loop.Op, unit float64, f func(p int, e 
 		return one
 	}
 	return slices.Clone(r.For(mid, n, 1, one, step(1, nil)))
+}
+
+// lastVector takes a step over the scores from mid on, if there are any before n, which live selects.
+func (r *queries) lastVector(mid, n *loop.Value, acc []*loop.Value, step func(live *loop.Value) func(e *loop.Value, acc []*loop.Value) []*loop.Value) []*loop.Value {
+	w := r.lanes()
+	t := loop.Vec(tensor.I32, w)
+	c, known := r.ConstInt(n)
+	switch rest := c % int64(w); {
+	case !known:
+		left := r.Broadcast(r.Convert(r.Sub(n, mid), tensor.I32), w)
+		return r.For(mid, n, int64(w), acc, step(r.Cmp(loop.LT, r.Iota(t), left)))
+	case rest > 0:
+		return step(r.Cmp(loop.LT, r.Iota(t), r.IntOf(t, rest)))(mid, acc)
+	}
+	return acc
 }
 
 // join is the sum, or the larger of two of which the first is no NaN; it takes no NaN, which the exponential finds anyway.
@@ -202,12 +212,8 @@ func (r *queries) across(op loop.Op, v *loop.Value) *loop.Value {
 	return r.Extract(v, 0)
 }
 
-// padded reports whether every query sees all keys, whose number is known: what pads their last vector is then -inf.
-func (r *queries) padded() bool {
-	a := r.a
-	return a.oneBlock() && r.lanes() > 1 && !r.C.Opts.Strict && a.qk == nil && a.nonpad == nil && !a.causal && a.left < 0 && a.right < 0 &&
-		(a.mask == nil || a.mask.Type.Shape[a.mask.Type.Rank()-1].Equal(a.lk))
-}
+// padded reports whether the scores of a block are taken in vectors alone: what pads the last of them is then -inf.
+func (r *queries) padded() bool { return r.lanes() > 1 && !r.C.Opts.Strict && r.a.qk == nil }
 
 // scoreTile computes the products of all queries with n keys from key on, which begins a panel. It may compute
 // some more, with the padding of the last panel.
