@@ -129,6 +129,9 @@ func (b *Builder) Sigmoid(x *Value) *Value {
 	return b.Div(half, b.Add(half, b.halfExpNeg(x)))
 }
 
+// expNegPoly is e^-s in f32 for |s| <= ln(2)/2, with the least relative error of polynomials of its degree (Remez): 2^-29.
+var expNegPoly = []float64{1.38367940229e-3, -8.37485707379e-3, 4.16682286832e-2, -0.166664196805, 0.499999920561, -1, 1}
+
 // halfExpNeg is e^-x/2 in f32, for use beside 1/2: below 2^-40 it is not exact. The half makes the largest one
 // factor can hold, 2^127, enough; the bias of the exponent stands in the number that rounds, so that one shift
 // makes the factor.
@@ -139,11 +142,7 @@ func (b *Builder) halfExpNeg(x *Value) *Value {
 	t := b.FMA(x, b.Float(x.Type, -math.Log2E), magic)
 	n := b.Sub(t, magic)
 	s := b.FMA(n, b.Float(x.Type, fm.ln2lo), b.FMA(n, b.Float(x.Type, fm.ln2hi), x)) // -x = n*ln(2) - s
-	var c []float64
-	for i, k := range expPoly[tensor.F32] { // of -s
-		c = append(c, k*float64(2*(i&1)-1))
-	}
 	it := like(x.Type, fm.bits)
 	factor := b.Bitcast(b.Shl(b.Bitcast(t, it), b.IntOf(it, fm.fraction)), x.Type)
-	return b.Mul(b.poly(s, append(c, -1, 1)...), factor)
+	return b.Mul(b.poly(s, expNegPoly...), factor)
 }
