@@ -99,11 +99,11 @@ func (l *layouter) blockedForm(v *ir.Value) (*ir.Value, error) {
 		return f, nil
 	}
 	name := "layout-block"
-	make := func() (*ir.Value, error) { return l.emit("Block", nil, v) }
+	convert := func() (*ir.Value, error) { return l.emit("Block", nil, v) }
 	if l.selected(v) {
-		name, make = "layout-select", func() (*ir.Value, error) { return l.emitSelect(v) }
+		name, convert = "layout-select", func() (*ir.Value, error) { return l.emitSelect(v) }
 	}
-	f, err := make()
+	f, err := convert()
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (l *layouter) planesOf(v *ir.Value) *planes {
 	return l.planes[v]
 }
 
-// movesPlanes lists the ops that can move planes. For each, whether all operands are moved.
+// movesPlanes lists the ops that can move planes: those of all operands of Concat, else of the first.
 var movesPlanes = map[string]bool{"Reshape": true, "Transpose": true, "Slice": true, "Split": true, "Gather": true, "Concat": true}
 
 // movedPlanes numbers the planes of op's results if it moves nothing but planes.
