@@ -343,12 +343,17 @@ func (c *Ctx) elementwise(op *ir.Op, unsure sizes) error {
 	if e.chunk.IsConst() {
 		perIter = float64(e.chunk.Value())
 	}
+	par := ir.Product(e.outer).Mul(e.chunks)
+	if n := e.bands(); n > 1 {
+		perIter *= float64(e.outer[1].Value() / n)
+		par = e.outer[0].MulInt(n)
+	}
 	bytes := bytesOf(out)
 	for _, v := range e.ins {
 		bytes = bytes.Add(bytesOf(v))
 	}
 	s := Step{
-		Op: op, Name: elemName(op), Ins: e.ins, Outs: []*ir.Value{out}, Par: ir.Product(e.outer).Mul(e.chunks),
+		Op: op, Name: elemName(op), Ins: e.ins, Outs: []*ir.Value{out}, Par: par,
 		NsPerIter: 5 + perIter*float64(1+len(b.ops))/16, Flops: ir.Product(out.Type.Shape).MulInt(int64(len(b.ops))), Bytes: bytes, Build: e.build,
 	}
 	if unsure == sizesKnown {
@@ -370,6 +375,22 @@ type elemPass struct {
 }
 
 func (e *elemPass) build(k *K) {
+	k.Parallel(func(i *loop.Value) {
+		n := e.bands()
+		if n == 1 {
+			e.chunkAt(k, k.Unflatten(i, append(append([]ir.Dim{}, e.outer...), e.chunks)...))
+			return
+		}
+		co, per := k.Unflatten(i, ir.Const(n), e.outer[0]), e.outer[1].Value()/n
+		first := k.MulInt(co[0], per)
+		k.Range(first, k.AddInt(first, per), 1, func(pixel *loop.Value) {
+			e.chunkAt(k, []*loop.Value{co[1], pixel, k.Int(0)})
+		})
+	})
+}
+
+// chunkAt computes a chunk of the last dimension; co are coordinates of outer and the number of the chunk.
+func (e *elemPass) chunkAt(k *K, co []*loop.Value) {
 	last := len(e.outer)
 	lanes := k.Level.Lanes(4)
 	for _, s := range e.strides {
@@ -377,30 +398,42 @@ func (e *elemPass) build(k *K) {
 			lanes = 1
 		}
 	}
-	k.Parallel(func(i *loop.Value) {
-		co := k.Unflatten(i, append(append([]ir.Dim{}, e.outer...), e.chunks)...)
-		lo, hi := k.chunkRange(co[last], e.chunk, e.inner)
-		base := make([]*loop.Value, len(e.strides))
-		for j := range base {
-			base[j] = k.Int(0)
-			for d := range last {
-				if s := e.strides[j][d]; !s.Is(0) {
-					base[j] = k.Add(base[j], k.MulDim(co[d], s))
-				}
+	lo, hi := k.chunkRange(co[last], e.chunk, e.inner)
+	base := make([]*loop.Value, len(e.strides))
+	for j := range base {
+		base[j] = k.Int(0)
+		for d := range last {
+			if s := e.strides[j][d]; !s.Is(0) {
+				base[j] = k.Add(base[j], k.MulDim(co[d], s))
 			}
 		}
-		k.vectorLoop(lo, hi, lanes, func(x *loop.Value, lanes int) {
-			r := e.body.apply(k, nil, lanes, func(v *ir.Value) *loop.Value {
-				j := indexOf(e.ins, v) + 1
-				step := e.strides[j][last]
-				if step.Is(0) {
-					return k.Broadcast(k.fromMemory(k.Load(k.Buf(v), base[j], 1), v.Type.DType), lanes)
-				}
-				return k.fromMemory(k.Load(k.Buf(v), k.Add(base[j], k.MulDim(x, step)), lanes), v.Type.DType)
-			})
-			k.Store(k.Buf(e.out), k.Add(base[0], x), k.toMemory(r, e.out.Type.DType))
+	}
+	k.vectorLoop(lo, hi, lanes, func(x *loop.Value, lanes int) {
+		r := e.body.apply(k, nil, lanes, func(v *ir.Value) *loop.Value {
+			j := indexOf(e.ins, v) + 1
+			step := e.strides[j][last]
+			if step.Is(0) {
+				return k.Broadcast(k.fromMemory(k.Load(k.Buf(v), base[j], 1), v.Type.DType), lanes)
+			}
+			return k.fromMemory(k.Load(k.Buf(v), k.Add(base[j], k.MulDim(x, step)), lanes), v.Type.DType)
 		})
+		k.Store(k.Buf(e.out), k.Add(base[0], x), k.toMemory(r, e.out.Type.DType))
 	})
+}
+
+// bands is the number of parts in which the pixels of a tensor in channel blocks are gone through, each for all channels, when
+// an operand has one value per channel: threads then share the images by rows, as they do for the convolutions before and after.
+func (e *elemPass) bands() int64 {
+	const most = 16
+	if len(e.outer) != 2 || !e.outer[1].IsConst() || !e.inner.Is(block) || !slices.ContainsFunc(e.strides, func(st []ir.Dim) bool { return st[1].Is(0) && st[2].Is(1) }) {
+		return 1
+	}
+	for n := int64(most); n > 1; n-- {
+		if e.outer[1].Value()%n == 0 {
+			return n
+		}
+	}
+	return 1
 }
 
 func indexOf(vs []*ir.Value, v *ir.Value) int {
