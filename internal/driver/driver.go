@@ -40,6 +40,8 @@ type Options struct {
 	After       func(pass string, m *ir.Module)   // snapshots
 	Progress    func(stage string, share float64) // may be nil
 	Tune        *Tune                             // nil: the cost models choose schedules
+
+	narrow bool // products are of bf16 whatever the levels, as those of the architecture that has the same weights
 }
 
 // Compiled is a model on its way to code.
@@ -73,6 +75,9 @@ var mathModes = map[string]bool{"": true, "strict": true, "default": true, "fast
 
 // fast is -math=fast: products may be of bf16.
 func (o *Options) fast() bool { return o.Math == "fast" }
+
+// narrows reports whether products are of bf16.
+func (c *Compiled) narrows() bool { return c.opts.narrow || c.opts.fast() && c.Target.BF16() }
 
 // Compile loads a model and takes it down to kernels and a plan. Close the result.
 func Compile(ctx context.Context, path string, opts Options) (c *Compiled, err error) {

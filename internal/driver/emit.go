@@ -314,7 +314,7 @@ func makeGo(ctx context.Context, b *making) error {
 // compileFor compiles the model for one more architecture, whose weights must be the same.
 func (b *making) compileFor(ctx context.Context, arch, cpu string) (*Compiled, error) {
 	opts := b.opts
-	opts.Target, opts.CPU, opts.After, opts.Debug = arch, cpu, nil, nil
+	opts.Target, opts.CPU, opts.After, opts.Debug, opts.narrow = arch, cpu, nil, nil, b.c.narrows()
 	c, err := Compile(ctx, b.path, opts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", arch, err)

@@ -18,7 +18,7 @@ func RunPasses(m *ir.Module, opts Options) (*passes.Stats, error) {
 func (c *Compiled) runPasses(m *ir.Module) (*passes.Stats, error) {
 	o := passes.Options{Optimize: !c.opts.NoOptimize, Strict: c.opts.Math == "strict", Passes: c.opts.Passes, Debug: c.opts.Debug, Log: c.opts.Log,
 		After: c.opts.After, CanFuse: lower.CanFuse, FoldBudget: c.opts.Load.MaxFoldBytes}
-	if c.opts.fast() && c.Target.BF16() {
+	if c.narrows() {
 		o.Narrow = lower.Narrows
 	}
 	st, err := passes.Run(m, o)

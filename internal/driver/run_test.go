@@ -266,6 +266,23 @@ func TestFastOnEveryLevel(t *testing.T) {
 	}
 }
 
+// TestFastWeightsAgree: the further architectures of a Go package have the weights of the first, of bf16 if those are.
+func TestFastWeightsAgree(t *testing.T) {
+	amd64, err := Compile(context.Background(), digits, Options{Target: "amd64", Math: "fast"})
+	require.NoError(t, err)
+	defer amd64.Close()
+	if !amd64.narrows() {
+		t.Skip("no level multiplies bf16")
+	}
+	for _, narrow := range []bool{true, false} {
+		arm64, err := Compile(context.Background(), digits, Options{Target: "arm64", Math: "fast", narrow: narrow})
+		require.NoError(t, err)
+		defer arm64.Close()
+		assert.Equal(t, narrow, sameWeights(amd64, arm64) == nil)
+		assert.Equal(t, narrow, len(arm64.Warnings()) == 0, "%v", arm64.Warnings())
+	}
+}
+
 // TestOperandOfHigherRank: bounds of shape [1] for a scalar, which the specification does not foresee
 // and exporters write, neither panic nor change the result's shape.
 func TestOperandOfHigherRank(t *testing.T) {
