@@ -87,12 +87,13 @@ func (w *winograd) packFilters(c *Ctx, d *ir.Data) error {
 	return nil
 }
 
-// transform emits the step that writes B^T d B of all tiles d to [tiles][products][C].
+// transform emits the step that writes B^T d B of all tiles d to [tiles][products][C]. Its time is that of getting the cache
+// lines that it writes, which may have to come from another core.
 func (w *winograd) transform(c *Ctx) error {
 	nb := blocks(w.c)
 	return c.Kernel(Step{
 		Op: w.op, Name: w.winograd() + "_in", Ins: []*ir.Value{w.x}, Outs: []*ir.Value{w.in}, Par: w.tiles,
-		NsPerIter: float64(2 * w.mul * nb), Bytes: bytesOf(w.x).Add(bytesOf(w.in)),
+		NsPerIter: float64(10 * w.mul * nb), Bytes: bytesOf(w.x).Add(bytesOf(w.in)),
 		Build: func(k *K) {
 			pixels := k.Local("pixels", tensor.F32, w.mul*int64(k.Level.Lanes(4)))
 			k.Parallel(func(tile *loop.Value) {
