@@ -123,11 +123,21 @@ func (p *phases) packFilters(c *Ctx, d *ir.Data) error {
 	return nil
 }
 
+// reach is the number of tiles that are computed of a row, at any level: the last ones may be behind its end.
+func (p *phases) reach(c *Ctx) ir.Dim {
+	var all ir.Dim
+	for _, l := range c.Target.Levels {
+		w := p.width(l)
+		all = all.Max(p.tiles(p.ow).CeilDiv(w).MulInt(w))
+	}
+	return all
+}
+
 // sort emits the step that writes the phases of the padded input side by side.
 func (p *phases) sort(c *Ctx) error {
 	more := int64(p.t.r - 1)
 	rows := p.tiles(p.oh).MulInt(phaseOut).AddInt(more)
-	columns := p.tiles(p.ow).AddInt(phaseTiles - 1).MulInt(phaseOut).AddInt(more) // the last tiles at a time may end behind the last tile
+	columns := p.reach(c).MulInt(phaseOut).AddInt(more)
 	p.in = c.Scratch(ir.TensorType(tensor.F32, p.n, rows, columns, ir.Const(block)))
 	return c.Kernel(Step{
 		Op: p.op, Name: "phases", Ins: []*ir.Value{p.x}, Outs: []*ir.Value{p.in}, Par: p.n.Mul(rows), NsPerIter: 500, Bytes: bytesOf(p.x).Add(bytesOf(p.in)),
