@@ -117,7 +117,6 @@ func prepare(ctx context.Context, ks backend.Kernels, native func(in *loop.Instr
 				return err
 			}
 			funcs[i] = loop.Clone(f)
-			opt.WithoutPrefetches(funcs[i])
 			if err := opt.Legalize(funcs[i], machine); err != nil {
 				return err
 			}

@@ -176,6 +176,18 @@ func dots(level *target.Level, r *rand.Rand) *Kernel {
 	return m.done()
 }
 
+// prefetches are Prefetch of elements in a buffer and far outside of it.
+func prefetches(level *target.Level, r *rand.Rand) *Kernel {
+	m := newKernel(level, "prefetch")
+	x := m.in(tensor.F32, random(tensor.F32, r, 16))
+	out := m.results(tensor.F32, Exact)
+	for _, at := range []int64{0, 15, -1 << 40, 1 << 40} {
+		m.Prefetch(x, m.Int(at))
+		out.add(m.Load(x, m.Int(max(0, min(at, 15))), 1), "after a prefetch of element %d", at)
+	}
+	return m.done()
+}
+
 // moves are the kernels of this file.
 func moves(level *target.Level, r *rand.Rand) (ks []*Kernel) {
 	for _, d := range all {
@@ -193,5 +205,5 @@ func moves(level *target.Level, r *rand.Rand) (ks []*Kernel) {
 	for _, d := range integers {
 		ks = append(ks, counting(level, d))
 	}
-	return append(ks, dots(level, r), pairProducts(level, r))
+	return append(ks, dots(level, r), pairProducts(level, r), prefetches(level, r))
 }

@@ -274,9 +274,9 @@ func init() {
 		weight int
 		make   func(g *dice)
 	}{
-		{34, (*dice).arithmetic}, {8, (*dice).compare}, {6, (*dice).choose}, {8, (*dice).convert}, {4, (*dice).bitcast},
+		{32, (*dice).arithmetic}, {8, (*dice).compare}, {6, (*dice).choose}, {8, (*dice).convert}, {4, (*dice).bitcast},
 		{4, (*dice).spread}, {3, (*dice).extract}, {5, (*dice).shuffle}, {3, (*dice).reduce}, {2, (*dice).iota},
-		{5, (*dice).read}, {3, (*dice).readMask}, {2, (*dice).gather}, {4, (*dice).write}, {3, (*dice).writeMask}, {1, (*dice).dot}, {1, (*dice).pair},
+		{5, (*dice).read}, {3, (*dice).readMask}, {2, (*dice).gather}, {4, (*dice).write}, {3, (*dice).writeMask}, {1, (*dice).dot}, {1, (*dice).pair}, {1, (*dice).prefetch},
 		{3, (*dice).loop}, {2, (*dice).cond},
 	}
 }
@@ -444,6 +444,11 @@ func (g *dice) writeMask() {
 	}
 	v, m := g.pick(t), g.pick(loop.Vec(tensor.Bool, t.Lanes))
 	g.StoreMask(g.buffer(t.Elem), g.index(), v, m)
+}
+
+func (g *dice) prefetch() {
+	p, _ := g.source(g.typ(stored).Elem)
+	g.Prefetch(p, g.pick(loop.Index))
 }
 
 func (g *dice) dot() {

@@ -37,7 +37,6 @@ func Render(pkg, constraint string, funcs []*loop.Func) ([]byte, error) {
 	better := make([]*loop.Func, len(funcs))
 	for i, f := range funcs {
 		better[i] = loop.Clone(f)
-		opt.WithoutPrefetches(better[i])
 		opt.Optimize(better[i], &opt.Target{})
 	}
 	return render(pkg, constraint, better)
@@ -52,6 +51,8 @@ func render(pkg, constraint string, funcs []*loop.Func) ([]byte, error) {
 			return nil, fmt.Errorf("purego: kernel %q: want a Go identifier that no other kernel has", f.Name)
 		}
 		names[f.Name] = true
+		f = loop.Clone(f)
+		opt.WithoutPrefetches(f)
 		if err := r.kernel(f); err != nil {
 			return nil, err
 		}

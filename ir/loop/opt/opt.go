@@ -38,8 +38,9 @@ const maxDepth = 20
 //     vectors of wider elements it has as many lanes as those, and is cut or joined by OpShuffle where they differ;
 //   - each instruction is one for which t.Native is true; constants, loops and conditionals are taken to be.
 //
-// Bits of results stay. The error names an operation that has neither a native form nor a rule.
+// Prefetches are dropped. Bits of results stay. The error names an operation that has neither a native form nor a rule.
 func Legalize(f *loop.Func, t *Target) error {
+	WithoutPrefetches(f)
 	for range maxDepth {
 		wide := false
 		walk(f.Body, func(in *loop.Instr) { wide = wide || tooWide(in, t) })
