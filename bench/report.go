@@ -14,8 +14,8 @@ func writeReport(dir string, s setting, rows []*row) error {
 	fmt.Fprintf(&b, "# Results\n\nMade by `make bench` (%d rounds of %s each). %s. nnc: commit %s, `%s`, backend %s. %s.\n\n", s.Pairs, s.Time, s.Machine, s.Commit, s.Version, s.Backend, versions(rows))
 	b.WriteString(`Each figure with a slash is nnc / the other. A ratio is the other's p50 over nnc's, the median of the rounds, with the least and
 the largest; more than 1 says that nnc is faster. "Peak" is the operations of the plan per second of p50, as a part of what the
-machine's multiply-add instructions reach on as many threads; it can exceed 100% where Winograd does fewer. "Start" is from
-the start of a process to its first output, on one thread. "RSS" is the peak memory of a timed process. "Size" is the executable with its weights, and without.
+machine's multiply-add instructions reach on as many threads; of Winograd's convolutions the operations that are done count, which are
+fewer. "Start" is from the start of a process to its first output, on one thread. "RSS" is the peak memory of a timed process. "Size" is the executable with its weights, and without.
 
 ![ratios](results.svg)
 `)
