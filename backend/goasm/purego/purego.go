@@ -42,6 +42,7 @@ func Render(pkg, constraint string, funcs []*loop.Func) ([]byte, error) {
 	return render(pkg, constraint, better)
 }
 
+// render is Render of kernels as they are, less their prefetches.
 func render(pkg, constraint string, funcs []*loop.Func) ([]byte, error) {
 	var body bytes.Buffer
 	r := &renderer{file: &body, helpers: map[string]bool{}}
@@ -51,7 +52,6 @@ func render(pkg, constraint string, funcs []*loop.Func) ([]byte, error) {
 			return nil, fmt.Errorf("purego: kernel %q: want a Go identifier that no other kernel has", f.Name)
 		}
 		names[f.Name] = true
-		f = loop.Clone(f)
 		opt.WithoutPrefetches(f)
 		if err := r.kernel(f); err != nil {
 			return nil, err
